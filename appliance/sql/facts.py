@@ -1,0 +1,130 @@
+"""What a statement would do, as values: the vocabulary between parser, policy, masks and proxy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EffectClass(StrEnum):
+    """The classes of 3-gateway.md section 3; policy rules name them under ``commands``."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    MERGE = "merge"
+    TRUNCATE = "truncate"
+    COPY_IN = "copy_in"
+    COPY_OUT = "copy_out"
+    COPY_PROGRAM = "copy_program"
+    DDL = "ddl"
+    TEMP_DDL = "temp_ddl"
+    DCL = "dcl"
+    CALL = "call"
+    DO = "do"
+    EXPLAIN = "explain"
+    MAINTENANCE = "maintenance"
+    LOCK = "lock"
+    LISTEN = "listen"
+    SESSION = "session"
+    ROLE = "role"
+    TRANSACTION = "transaction"
+    PREPARE = "prepare"
+    EXECUTE = "execute"
+    CURSOR = "cursor"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A qualified name. ``schema`` is None while unresolved (bare in the text)."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One (class, object). ``relation`` and ``function`` are both None where there is no object.
+
+    ``columns``: the names the statement touches on that relation, None = could be any.
+    ``without_where``: for delete / update; see 3-gateway.md section 3.
+    ``via``: the relation through which it was reached ("public.v_orders"), "" when named itself.
+    """
+
+    cls: EffectClass
+    relation: Name | None = None
+    function: Name | None = None
+    columns: tuple[str, ...] | None = None
+    without_where: bool = False
+    via: str = ""
+
+    @property
+    def object(self) -> str:
+        """Return what people read: ``public.orders``, ``pg_catalog.pg_read_file()`` or ``""``."""
+        if self.relation:
+            return str(self.relation)
+        return f"{self.function}()" if self.function else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A SET / RESET / set_config with a known name. ``value`` None = reset or not a constant.
+
+    ``scope``: "session" | "local". ``name`` is lower case; "all" for RESET ALL / DISCARD ALL.
+    """
+
+    name: str
+    value: str | None
+    scope: str = "session"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a message, resolved.
+
+    ``kind``: libpg_query's node tag ("SelectStmt"). ``unknown``: "" or why it cannot be known
+    (then ``effects`` holds an UNKNOWN effect too). ``fingerprint``: 16 hex digits.
+    ``changes_state``: a barrier: nothing after it is forwarded until it has finished.
+    ``start``/``end``: its place in the text, in characters.
+    ``prepares`` / ``executes`` / ``deallocates``: names of SQL-level prepared statements
+    (``deallocates`` "*" = all). ``transaction``: "begin" | "commit" | "rollback" | "savepoint" |
+    "release" | "rollback_to" | "prepare" | "" . ``copy``: "in" | "out" | "" (STDIN / STDOUT only).
+    ``flags``: what built-in rules look at, e.g. {"password", "login", "alter_system", "load",
+    "server_file", "program", "dblink", "foreign", "subscription", "untrusted_language",
+    "set_role"}; ``flag_detail`` maps a flag to its object, e.g. {"set_role": "app_rw"}.
+    """
+
+    kind: str
+    effects: tuple[Effect, ...]
+    fingerprint: str
+    start: int
+    end: int
+    unknown: str = ""
+    changes_state: bool = False
+    settings: tuple[SettingChange, ...] = ()
+    prepares: str | None = None
+    executes: str | None = None
+    deallocates: str | None = None
+    transaction: str = ""
+    copy: str = ""
+    flags: frozenset[str] = frozenset()
+    flag_details: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All statements of one Query or Parse message. Empty text has no statements.
+
+    ``refusal``: "" or why no rule is even asked (tokens depend on standard_conforming_strings,
+    invalid UTF-8, NUL): the text is refused whatever the policy. ``needs_catalog``: a relation
+    that the catalog does not know was named: refresh and resolve once more before deciding.
+    """
+
+    statements: tuple[Statement, ...]
+    refusal: str = ""
+    needs_catalog: bool = False

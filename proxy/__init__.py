@@ -1,0 +1,1 @@
+"""PostgreSQL on the wire: what users connect to."""
