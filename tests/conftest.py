@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-pytest_plugins = ["tests.harness.postgres"]
+pytest_plugins = ["tests.harness.postgres", "tests.harness.tls_postgres"]
 if find_spec("appliance.store.migrate") and find_spec("appliance.store.database"):
     pytest_plugins.append("tests.harness.store")
