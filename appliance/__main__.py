@@ -1,0 +1,69 @@
+"""Start the console script: ``gatepost`` and ``python -m appliance`` are the same."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from appliance.cli import gatepost
+from appliance.errors import GatepostError
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+def main() -> None:
+    """Run a command; every error is one line on stderr that says what to do."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = gatepost.main(prog_name="gatepost", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except GatepostError as error:
+        return _say(str(error), error.exit_code)
+    except click.Abort:
+        return _say("stopped", _INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)  # a group alone: its commands are the help
+        return error.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "gatepost"
+        return _say(f"{error.format_message()} (see: {command} --help)", error.exit_code)
+    except click.ClickException as error:
+        return _say(error.format_message(), error.exit_code)
+    except KeyboardInterrupt:
+        return _say("stopped", _INTERRUPTED)
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing more can be said, not even by Python's own exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _say(f"{where}{error.strerror or error}", 1)
+    except Exception as error:  # the top: whatever comes here is a defect of ours
+        if os.environ.get("GATEPOST_DEBUG"):
+            traceback.print_exc()
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        return _say(
+            f"this is a defect in Gatepost: {type(error).__name__} at {place}"
+            " (run it again with GATEPOST_DEBUG=1 and report what it prints)",
+            1,
+        )
+
+
+def _say(text: str, code: int) -> int:
+    """Print one line on stderr, whatever line breaks the text had."""
+    line = " ".join(part.strip() for part in text.splitlines() if part.strip())
+    click.echo(line if line.startswith("gatepost:") else f"gatepost: {line}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()
