@@ -46,6 +46,7 @@ class Config:
     tls_key: Path | None
     workers: int
     log_format: str
+    apply_file: Path | None = None  # declarative configuration that serve applies at its start
 
     @property
     def journal_dir(self) -> Path:
@@ -67,6 +68,7 @@ def config_from_environment(environ: Mapping[str, str] | None = None) -> Config:
     if url.scheme not in ("http", "https") or not url.hostname:
         raise Invalid("GATEPOST_PUBLIC_URL", "expected a URL such as https://gate.example.com")
     key_file = env.get("GATEPOST_MASTER_KEY_FILE")
+    apply_file = env.get("GATEPOST_APPLY")
     cert, key = env.get("GATEPOST_TLS_CERT"), env.get("GATEPOST_TLS_KEY")
     if bool(cert) != bool(key):
         raise Invalid("GATEPOST_TLS_CERT", "set GATEPOST_TLS_CERT and GATEPOST_TLS_KEY together")
@@ -92,6 +94,7 @@ def config_from_environment(environ: Mapping[str, str] | None = None) -> Config:
         log_format=_one_of(
             env, "GATEPOST_LOG_FORMAT", ("text", "json"), "text" if sys.stderr.isatty() else "json"
         ),
+        apply_file=Path(apply_file) if apply_file else None,
     )
 
 

@@ -1,0 +1,84 @@
+"""``gatepost serve``: the whole appliance in the foreground."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from contextlib import ExitStack
+from importlib.resources import files
+
+import click
+
+from appliance import runfile
+from appliance.config import Config, config_from_environment
+from appliance.entities import Limits
+from appliance.listening import bind, port_of
+from appliance.store.database import open_store
+from appliance.store.migrate import migrate
+from appliance.supervisor import ChildSpec, Phase, Supervisor
+
+# libev: gevent's libuv loop costs about twice the CPU (docs/performance.md)
+_GEVENT = {"GEVENT_LOOP": "libev-cext"}
+_AFTER_A_CRASH_S = 30.0  # how long the processes of a killed appliance may keep the ports
+
+
+@click.command(name="serve")
+def command() -> int:
+    """Run the gateway, the page, the indexer and the scheduler until SIGTERM."""
+    config = config_from_environment()
+    with ExitStack() as stack:
+        unclean = stack.enter_context(runfile.only_one(config.data_dir, config.run_dir))
+        wait_s = _AFTER_A_CRASH_S if unclean else 0.0
+        gateway = stack.enter_context(bind("GATEPOST_PROXY_LISTEN", config.proxy_listen, wait_s))
+        page = stack.enter_context(bind("GATEPOST_WEB_LISTEN", config.web_listen, wait_s))
+        migrate(open_store(config.store_url))
+        runfile.RunFile(os.getpid(), config.proxy_host, port_of(gateway), config.public_url).save(
+            config.run_dir
+        )
+        _announce(config, gateway, page)
+        supervisor = Supervisor(children(config, gateway, page), drain_s=Limits().drain_s + 5.0)
+        return supervisor.run()
+
+
+def children(config: Config, gateway: socket.socket, page: socket.socket) -> list[ChildSpec]:
+    """Return the processes of the appliance; the indexer ends last, when all is written."""
+    python = sys.executable
+    proxies = [
+        ChildSpec(
+            name=f"proxy-{number}",
+            argv=[python, "-m", "proxy", "--listen-fd", str(gateway.fileno()), "--worker"]
+            + [str(number)],
+            fds=(gateway.fileno(),),
+            environ=_GEVENT,
+        )
+        for number in range(1, config.workers + 1)
+    ]
+    web = ChildSpec(
+        name="web",
+        argv=[python, "-m", "gunicorn", "-c", str(files("web") / "gunicorn_conf.py")]
+        + ["--bind", f"fd://{page.fileno()}", "web.wsgi:app"],
+        fds=(page.fileno(),),
+        environ=_GEVENT,
+    )
+    jobs = [python, "-m", "appliance.jobs"]
+    return [
+        *proxies,
+        web,
+        ChildSpec(name="scheduler", argv=[*jobs, "scheduler"]),
+        ChildSpec(name="indexer", argv=[*jobs, "indexer"], phase=Phase.RECORDING),
+    ]
+
+
+def _announce(config: Config, gateway: socket.socket, page: socket.socket) -> None:
+    """Say on one line each what listens where."""
+    workers = f"{config.workers} worker{'s' if config.workers > 1 else ''}"
+    click.echo(f"gateway  {_address(gateway)}  ({workers}; clients use {config.proxy_host})")
+    click.echo(f"page     {config.public_url}  (listens on {_address(page)})")
+    click.echo(f"data     {config.data_dir}")
+    sys.stdout.flush()
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
