@@ -1,0 +1,254 @@
+"""What happens in one session, as records of a journal: before it runs, and how it ended."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import orjson
+
+from appliance.clock import Clock
+from appliance.entities import Durability
+from appliance.errors import JournalUnavailable
+from appliance.policy.verdict import Verdict
+from appliance.recording.journal import Journal
+from appliance.recording.parameters import BinaryValue, Parameter, recorded
+from appliance.recording.records import Kind, State
+from appliance.recording.texts import PreparedText, prepare
+
+__all__ = [
+    "BinaryValue", "Decision", "Parameter", "PreparedText", "SessionRecorder", "SessionStart",
+    "State", "new_session_id", "prepare",
+]  # fmt: skip
+
+TEXT_PART_CHARS = 256 << 10  # longer texts go into records of their own, in parts of this
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_MAX_VERDICTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStart:
+    """Who opened a session, from where, to what: the session's first record.
+
+    ``source`` is the client's real address (``host:port``), ``peer`` the proxy's between, if any.
+    """
+
+    session: str  # new_session_id()
+    identity: str
+    identity_kind: str
+    credential: int | None
+    target: str
+    database: str
+    role: str
+    source: str
+    application_name: str = ""
+    client: str = ""  # driver or client, as far as it can be told
+    tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", "" = plain
+    way: str = "scram"
+    peer: str = ""
+    grant: int | None = None
+    reason: str = ""
+    policy_version: int = 0
+    durability: Durability = Durability.WRITTEN
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a human (or a pre-approval) decided about a held statement."""
+
+    approval: int
+    approver: str
+    outcome: str  # "approved" | "denied" | "timeout" | "withdrawn" | "cancelled"
+    via: str  # "browser" | "shell (OS user)" | "pre-approval"
+    reason: str = ""
+
+
+class SessionRecorder:
+    """Record one session. ``position`` is the place after its last record.
+
+    ``statement`` and the start raise ``JournalUnavailable``: then it must not run. ``outcome`` and
+    ``end`` tell what has happened, so they never raise: they wait in memory for the disk.
+    """
+
+    def __init__(self, journal: Journal, start: SessionStart) -> None:
+        self.session = start.session
+        self._journal = journal
+        self._clock = journal.clock
+        self._durability = start.durability
+        self._seq = 0
+        self._verdicts: dict[int, tuple[Verdict, orjson.Fragment]] = {}
+        body = {
+            "session": start.session, "at": journal.now(), "identity": start.identity,
+            "identity_kind": start.identity_kind, "credential": start.credential,
+            "target": start.target, "database": start.database, "role": start.role,
+            "source": start.source, "peer": start.peer,
+            "application_name": start.application_name, "client": start.client, "tls": start.tls,
+            "way": start.way, "grant": start.grant, "reason": start.reason,
+            "policy_version": start.policy_version, "durability": start.durability,
+            "parameters": dict(start.parameters), "demo": start.demo,
+        }  # fmt: skip
+        self.position = journal.append(Kind.START, encode(body))
+
+    def statement(
+        self,
+        text: str | PreparedText,
+        parameters: Sequence[Parameter],
+        verdict: Verdict,
+        state: State,
+        *,
+        fingerprint: str = "",
+        durability: Durability | None = None,
+        request_hash: str = "",
+        approval: int | None = None,
+    ) -> int:
+        """Record a statement before it runs; return its number in the session (from 1).
+
+        ``text``: over 50 KB pass ``prepare(text)``, made off the loop. Safe from any thread.
+        Raises ``JournalUnavailable``.
+        """
+        journal = self._journal
+        prepared = journal.texts.prepared(text) if isinstance(text, str) else text
+        seq = self._seq + 1
+        body: dict[str, object] = {
+            "session": self.session, "seq": seq, "at": int(self._clock.timestamp() * 1e6),
+            "sha": prepared.sha, "state": state, "verdict": self._verdict(verdict),
+        }  # fmt: skip
+        if parameters:
+            body["parameters"] = recorded(parameters, secret=prepared.secret)
+        if fingerprint:
+            body["fingerprint"] = fingerprint
+        if (durability or self._durability) is not Durability.WRITTEN:
+            body["durability"] = durability or self._durability
+        if request_hash:
+            body["request_hash"] = request_hash
+        if approval is not None:
+            body["approval"] = approval
+        is_new = journal.texts.is_new(prepared.sha, journal.segment)
+        if is_new and len(prepared.text) > TEXT_PART_CHARS:
+            self._write_parts(prepared)  # first: a statement without its text must not run
+        elif is_new:
+            body["text"] = prepared.text
+        before = journal.segment
+        self.position = journal.append(Kind.STATEMENT, encode(body))
+        self._seq = seq
+        if "text" in body:
+            journal.texts.written(prepared.sha, journal.segment)
+        elif journal.segment != before:
+            self._write_parts(prepared)  # the record went into a segment without the text
+        return seq
+
+    def outcome(
+        self,
+        seq: int,
+        state: State,
+        tag: str = "",
+        rows: int | None = None,
+        duration_ms: float = 0.0,
+        sqlstate: str = "",
+        bytes_out: int = 0,
+        masked: Sequence[str] = (),
+        *,
+        decision: Decision | None = None,
+    ) -> None:
+        """Record how a statement ended. ``masked``: output columns that were masked."""
+        body: dict[str, object] = {
+            "session": self.session, "seq": seq, "at": int(self._clock.timestamp() * 1e6),
+            "state": state, "tag": tag, "rows": rows, "duration_ms": round(duration_ms, 3),
+            "sqlstate": sqlstate, "bytes_out": bytes_out,
+        }  # fmt: skip
+        if masked:
+            body["masked"] = list(masked)
+        if decision is not None:
+            body["decision"] = decision
+        self._late(Kind.OUTCOME, body)
+
+    def sent(self, seq: int, decision: Decision) -> None:
+        """Record, before it runs, that a held statement was released.
+
+        Raises ``JournalUnavailable``: then it must not run.
+        """
+        body = {
+            "session": self.session, "seq": seq, "at": self._journal.now(),
+            "state": State.SENT, "decision": decision,
+        }  # fmt: skip
+        self.position = self._journal.append(Kind.OUTCOME, encode(body))
+
+    def end(self, reason: str, bytes_in: int = 0, bytes_out: int = 0) -> None:
+        """Record the session's end and sign the journal's head."""
+        body = {
+            "session": self.session, "at": self._journal.now(), "reason": reason,
+            "bytes_in": bytes_in, "bytes_out": bytes_out,
+        }  # fmt: skip
+        if self._late(Kind.END, body):
+            try:
+                self._journal.sign_head()
+            except JournalUnavailable:
+                return  # the next head covers it
+            self.position = self._journal.position
+
+    def _late(self, kind: Kind, body: dict[str, object]) -> bool:
+        position = self._journal.append_late(kind, encode(body))
+        if position is None:
+            return False
+        self.position = position
+        return True
+
+    def _verdict(self, verdict: Verdict) -> orjson.Fragment:
+        kept = self._verdicts.get(id(verdict))
+        if kept is not None and kept[0] is verdict:
+            return kept[1]
+        fragment = orjson.Fragment(encode(verdict_body(verdict)))
+        if len(self._verdicts) >= _MAX_VERDICTS:
+            self._verdicts.clear()
+        self._verdicts[id(verdict)] = (verdict, fragment)
+        return fragment
+
+    def _write_parts(self, prepared: PreparedText) -> None:
+        text, part = prepared.text, TEXT_PART_CHARS
+        parts = max(1, -(-len(text) // part))
+        for index in range(parts):
+            body = {
+                "sha": prepared.sha, "part": index, "parts": parts,
+                "text": text[index * part : (index + 1) * part],
+            }  # fmt: skip
+            self._journal.append(Kind.TEXT, encode(body))
+        self._journal.texts.written(prepared.sha, self._journal.segment)
+
+
+def verdict_body(verdict: Verdict) -> dict[str, object]:
+    """Return a verdict as records hold it; ``effects`` pairs each class with its object."""
+    return {
+        "action": verdict.action,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "effects": [[made.effect.cls, made.effect.object] for made in verdict.decisions],
+    }
+
+
+def encode(body: dict[str, object]) -> bytes:
+    """Return a record's body; text that is no Unicode is escaped, never an error."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return orjson.dumps(_clean(body))
+
+
+def new_session_id(clock: Clock) -> str:
+    """Return a short id that sorts by time: 7 characters of seconds, 9 of chance."""
+    stamp = (int(clock.timestamp()) & ((1 << 35) - 1)) << 45 | secrets.randbits(45)
+    return "".join(_ALPHABET[stamp >> shift & 31] for shift in range(75, -1, -5))
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_clean(key): _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    if isinstance(value, Decision):
+        return _clean(asdict(value))
+    return value
