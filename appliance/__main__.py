@@ -25,37 +25,43 @@ def _run() -> int:
         result = gatepost.main(prog_name="gatepost", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
-    except GatepostError as error:
-        return _say(str(error), error.exit_code)
-    except click.Abort:
-        return _say("stopped", _INTERRUPTED)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)  # a group alone: its commands are the help
-        return error.exit_code
-    except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "gatepost"
-        return _say(f"{error.format_message()} (see: {command} --help)", error.exit_code)
-    except click.ClickException as error:
-        return _say(error.format_message(), error.exit_code)
-    except KeyboardInterrupt:
-        return _say("stopped", _INTERRUPTED)
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing more can be said, not even by Python's own exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)  # a group alone: its commands are the help
+        return error.exit_code
+    except GatepostError as error:
+        return _say(str(error), error.exit_code)
+    except click.ClickException as error:
+        return _say(_click_words(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("stopped", _INTERRUPTED)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _say(f"{where}{error.strerror or error}", 1)
     except Exception as error:  # the top: whatever comes here is a defect of ours
-        if os.environ.get("GATEPOST_DEBUG"):
-            traceback.print_exc()
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}:{frame.lineno}"
-        return _say(
-            f"this is a defect in Gatepost: {type(error).__name__} at {place}"
-            " (run it again with GATEPOST_DEBUG=1 and report what it prints)",
-            1,
-        )
+        return _say(_defect(error), 1)
+
+
+def _click_words(error: click.ClickException) -> str:
+    if not isinstance(error, click.UsageError):
+        return error.format_message()
+    command = error.ctx.command_path if error.ctx else "gatepost"
+    return f"{error.format_message()} (see: {command} --help)"
+
+
+def _defect(error: Exception) -> str:
+    """Describe an unforeseen exception without its text, which could hold anything."""
+    if os.environ.get("GATEPOST_DEBUG"):
+        traceback.print_exception(error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"this is a defect in Gatepost: {type(error).__name__} at "
+        f"{Path(frame.filename).name}:{frame.lineno}"
+        " (run it again with GATEPOST_DEBUG=1 and report what it prints)"
+    )
 
 
 def _say(text: str, code: int) -> int:

@@ -9,11 +9,12 @@ import time
 from appliance.config import Listen
 from appliance.errors import Unreachable
 
+Listener = socket.socket
 _BACKLOG = 1024
 _RETRY_S = 0.2
 
 
-def bind(setting: str, listen: Listen, patience_s: float = 0.0) -> socket.socket:
+def bind(setting: str, listen: Listen, patience_s: float = 0.0) -> Listener:
     """Return a listening socket; port 0 takes a free one.
 
     ``patience_s``: how long to wait for a port that is still taken, as it is for the moment in
@@ -32,13 +33,13 @@ def bind(setting: str, listen: Listen, patience_s: float = 0.0) -> socket.socket
             raise _explain(setting, listen, error) from None
 
 
-def port_of(listener: socket.socket) -> int:
+def port_of(listener: Listener) -> int:
     """Return the port that a listener got."""
     port: int = listener.getsockname()[1]
     return port
 
 
-def _bind(setting: str, listen: Listen) -> socket.socket:
+def _bind(setting: str, listen: Listen) -> Listener:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from contextlib import ExitStack
 from importlib.resources import files
@@ -13,7 +12,7 @@ import click
 from appliance import runfile
 from appliance.config import Config, config_from_environment
 from appliance.entities import Limits
-from appliance.listening import bind, port_of
+from appliance.listening import Listener, bind, port_of
 from appliance.store.database import open_store
 from appliance.store.migrate import migrate
 from appliance.supervisor import ChildSpec, Phase, Supervisor
@@ -41,14 +40,16 @@ def command() -> int:
         return supervisor.run()
 
 
-def children(config: Config, gateway: socket.socket, page: socket.socket) -> list[ChildSpec]:
+def children(config: Config, gateway: Listener, page: Listener) -> list[ChildSpec]:
     """Return the processes of the appliance; the indexer ends last, when all is written."""
     python = sys.executable
     proxies = [
         ChildSpec(
             name=f"proxy-{number}",
-            argv=[python, "-m", "proxy", "--listen-fd", str(gateway.fileno()), "--worker"]
-            + [str(number)],
+            argv=(
+                *(python, "-m", "proxy"),
+                *("--listen-fd", str(gateway.fileno()), "--worker", str(number)),
+            ),
             fds=(gateway.fileno(),),
             environ=_GEVENT,
         )
@@ -56,8 +57,10 @@ def children(config: Config, gateway: socket.socket, page: socket.socket) -> lis
     ]
     web = ChildSpec(
         name="web",
-        argv=[python, "-m", "gunicorn", "-c", str(files("web") / "gunicorn_conf.py")]
-        + ["--bind", f"fd://{page.fileno()}", "web.wsgi:app"],
+        argv=(
+            *(python, "-m", "gunicorn", "-c", str(files("web") / "gunicorn_conf.py")),
+            *("--bind", f"fd://{page.fileno()}", "web.wsgi:app"),
+        ),
         fds=(page.fileno(),),
         environ=_GEVENT,
     )
@@ -70,7 +73,7 @@ def children(config: Config, gateway: socket.socket, page: socket.socket) -> lis
     ]
 
 
-def _announce(config: Config, gateway: socket.socket, page: socket.socket) -> None:
+def _announce(config: Config, gateway: Listener, page: Listener) -> None:
     """Say on one line each what listens where."""
     workers = f"{config.workers} worker{'s' if config.workers > 1 else ''}"
     click.echo(f"gateway  {_address(gateway)}  ({workers}; clients use {config.proxy_host})")
@@ -79,6 +82,6 @@ def _announce(config: Config, gateway: socket.socket, page: socket.socket) -> No
     sys.stdout.flush()
 
 
-def _address(listener: socket.socket) -> str:
+def _address(listener: Listener) -> str:
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
