@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from appliance.errors import ProtocolError
 from proxy.wire import codes
+from proxy.wire.bindings import bind_parameters as bind_parameters
 from proxy.wire.framing import Buffer, frame
 from proxy.wire.reader import Reader
 
@@ -94,36 +95,6 @@ def bind_names(body: Buffer) -> tuple[bytes, bytes, int]:
     head = bytes(body[:_NAMES_BYTES])
     reader = Reader(head if head.count(b"\0") > 1 else body, _PEER, "Bind")
     return reader.cstring(), reader.cstring(), reader.offset
-
-
-def bind_parameters(body: Buffer, offset: int, limit: int) -> tuple[str | bytes | None, ...]:
-    """Return a Bind's parameters as a record keeps them: text as str, binary as bytes.
-
-    ``offset`` is where ``bind_names`` ended. A value longer than ``limit`` bytes is cut there;
-    ``bind_sizes`` has the true sizes. Bytes that are no UTF-8 become U+FFFD.
-    """
-    reader = Reader(body, _PEER, "Bind", offset)
-    format_codes = tuple(reader.int16() for _ in range(reader.uint16()))
-    count = reader.uint16()
-    if len(format_codes) > 1 and len(format_codes) != count:
-        raise reader.malformed(f"{len(format_codes)} parameter formats, {count} parameters")
-    found: list[str | bytes | None] = []
-    for index in range(count):
-        value = reader.value()
-        if value is not None and len(value) > limit:
-            value = value[:limit]
-        is_binary = bool(format_codes) and format_codes[index % len(format_codes)] == 1
-        keep = value is None or is_binary
-        found.append(value if keep or value is None else value.decode("utf-8", "replace"))
-    return tuple(found)
-
-
-def bind_sizes(body: Buffer, offset: int) -> tuple[int | None, ...]:
-    """Return how many bytes each of a Bind's parameters has, None for NULL."""
-    reader = Reader(body, _PEER, "Bind", offset)
-    reader.take(2 * reader.uint16())
-    found = (reader.value() for _ in range(reader.uint16()))
-    return tuple(None if value is None else len(value) for value in found)
 
 
 @dataclass(frozen=True, slots=True)
