@@ -56,6 +56,7 @@ ONLY = {
         "proxy/upstream.py",
         "proxy/io/*",
         "appliance/targets.py",
+        "appliance/healthcheck.py",
         "appliance/demo/*",
     ),
 }
