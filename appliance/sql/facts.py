@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -54,6 +55,9 @@ class Effect:
     ``columns``: the names the statement touches on that relation, None = could be any.
     ``without_where``: for delete / update; see 3-gateway.md section 3.
     ``via``: the relation through which it was reached ("public.v_orders"), "" when named itself.
+    ``default_exempt``: ``default_action`` does not touch it, only a rule whose conditions name it:
+    transaction control, FETCH / CLOSE, SHOW, RESET / DISCARD, DEALLOCATE (by class), and functions
+    on the reviewed list of pure built-ins (by ``functions``).
     """
 
     cls: EffectClass
@@ -62,6 +66,7 @@ class Effect:
     columns: tuple[str, ...] | None = None
     without_where: bool = False
     via: str = ""
+    default_exempt: bool = False
 
     @property
     def object(self) -> str:
@@ -90,13 +95,17 @@ class Statement:
     ``kind``: libpg_query's node tag ("SelectStmt"). ``unknown``: "" or why it cannot be known
     (then ``effects`` holds an UNKNOWN effect too). ``fingerprint``: 16 hex digits.
     ``changes_state``: a barrier: nothing after it is forwarded until it has finished.
-    ``start``/``end``: its place in the text, in characters.
+    ``start``/``end``: its place in the text, in characters; ``text[start:end]`` is always right. The
+    only statement of a text has 0 and ``WHOLE_TEXT``, so that facts hold for every text alike.
     ``prepares`` / ``executes`` / ``deallocates``: names of SQL-level prepared statements
     (``deallocates`` "*" = all). ``transaction``: "begin" | "commit" | "rollback" | "savepoint" |
     "release" | "rollback_to" | "prepare" | "" . ``copy``: "in" | "out" | "" (STDIN / STDOUT only).
-    ``flags``: what built-in rules look at, e.g. {"password", "login", "alter_system", "load",
-    "server_file", "program", "dblink", "foreign", "subscription", "untrusted_language",
-    "set_role"}; ``flag_detail`` maps a flag to its object, e.g. {"set_role": "app_rw"}.
+    ``flags``: what built-in rules look at: password, login, superuser (also BYPASSRLS, REPLICATION,
+    CREATEROLE and membership in a predefined role), alter_system, load, server_file, program,
+    dblink, foreign, subscription, untrusted_language, set_role. ``flag_details`` has (flag, object)
+    pairs, a flag more than once when it has several objects: ("set_role", "app_rw"), ("password",
+    "ana"). "*" = could be any; "none" for SET ROLE NONE and RESET ROLE, "default" for SET SESSION
+    AUTHORIZATION DEFAULT and its RESET.
     """
 
     kind: str
@@ -116,6 +125,9 @@ class Statement:
     flag_details: tuple[tuple[str, str], ...] = ()
 
 
+WHOLE_TEXT = 2**31 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All statements of one Query or Parse message. Empty text has no statements.
@@ -128,3 +140,20 @@ class Facts:
     statements: tuple[Statement, ...]
     refusal: str = ""
     needs_catalog: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NameContext:
+    """What the meaning of a bare name depends on in one session.
+
+    ``search_path``: schemas in order, as ``current_schemas(true)`` gives them; None = not known,
+    every schema counts. ``temp_relations``: names of the session's temporary relations, None = not
+    known: every bare name may be one. ``temp_views``: definition by name, for those that are views.
+    ``prepared``: facts of SQL-level prepared statements by name.
+    """
+
+    search_path: tuple[str, ...] | None = None
+    role: str = ""
+    temp_relations: frozenset[str] | None = None
+    prepared: Mapping[str, Facts] = field(default_factory=dict)
+    temp_views: Mapping[str, str] = field(default_factory=dict)
