@@ -1,0 +1,219 @@
+"""Policy rules made ready to be asked: conditions compiled, those of the session answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TypeVar
+
+from appliance.entities import PolicyRule, Snapshot, address_in, who_matches
+from appliance.policy.patterns import (
+    BadPattern,
+    ColumnPattern,
+    Match,
+    NamePattern,
+    column_pattern,
+    name_pattern,
+)
+from appliance.policy.subject import Subject
+from appliance.policy.verdict import Action
+from appliance.sql.facts import Effect, EffectClass
+
+T = TypeVar("T")
+
+ACTIONS = {"allow": Action.ALLOW, "approve": Action.HOLD, "block": Action.BLOCK}
+_CLASSES = frozenset(cls.value for cls in EffectClass)
+_WRITES = (EffectClass.DELETE, EffectClass.UPDATE)
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRule:
+    """A rule whose patterns are parsed. ``broken``: one of them cannot be read."""
+
+    rule: PolicyRule
+    action: Action
+    commands: frozenset[str]
+    tables: tuple[NamePattern, ...]
+    columns: tuple[ColumnPattern, ...]
+    functions: tuple[NamePattern, ...]
+    broken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRule:
+    """A rule that may concern a session. ``certain``: MAYBE where the session is half known."""
+
+    compiled: CompiledRule
+    certain: Match
+
+    def names(self, effect: Effect) -> bool:
+        """Return whether the rule names what ``default_exempt`` effects must be named by.
+
+        That is the function of one that has a function, else the class.
+        """
+        if effect.function is not None:
+            return bool(self.compiled.functions)
+        return effect.cls.value in self.compiled.commands
+
+    def match(self, effect: Effect, column: str | None) -> Match:
+        """Return whether all conditions hold for one effect, on one column of its relation.
+
+        ``column`` None: it could be any, or there is none (then ``effect.columns`` is empty).
+        """
+        rule = self.compiled
+        unknown = effect.cls is EffectClass.UNKNOWN
+        found = self.certain
+        if rule.commands and effect.cls.value not in rule.commands:
+            if not unknown:
+                return Match.NO
+            found = Match.MAYBE
+        if unknown and (rule.tables or rule.columns or rule.functions):
+            return Match.MAYBE
+        if rule.rule.without_where is not None and found:
+            found = min(found, _without_where(rule.rule.without_where, effect))
+        if rule.tables and found:
+            found = min(found, _tables(rule.tables, effect))
+        if rule.columns and found:
+            found = min(found, _columns(rule.columns, effect, column))
+        if rule.functions and found:
+            found = min(found, _functions(rule.functions, effect))
+        return found
+
+
+class Rulebook:
+    """All enabled rules of one snapshot, compiled once for every session."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._rules = tuple(compile_rule(rule) for rule in snapshot.rules if rule.enabled)
+
+    def concerning(self, subject: Subject) -> tuple[SessionRule, ...]:
+        """Return the rules, in order, that this session may meet."""
+        found = ((rule, _session(rule, subject)) for rule in self._rules)
+        return tuple(SessionRule(rule, match) for rule, match in found if match)
+
+
+def compile_rule(rule: PolicyRule) -> CompiledRule:
+    """Compile a rule. A pattern that cannot be read makes a strict rule broader, never narrower."""
+    action = ACTIONS.get(rule.action, Action.BLOCK)
+    tables, bad_tables = _parsed(rule.tables, name_pattern)
+    columns, bad_columns = _parsed(rule.columns, column_pattern)
+    functions, bad_functions = _parsed(rule.functions, name_pattern)
+    commands = frozenset(command.lower() for command in rule.commands)
+    broken = bad_tables or bad_columns or bad_functions or not commands <= _CLASSES
+    return CompiledRule(rule, action, commands, tables, columns, functions, broken)
+
+
+def _parsed(texts: tuple[str, ...], parse: Callable[[str], T]) -> tuple[tuple[T, ...], bool]:
+    """Return the patterns that can be read, and whether one cannot."""
+    found: list[T] = []
+    for text in texts:
+        with suppress(BadPattern):
+            found.append(parse(text))
+    return tuple(found), len(found) < len(texts)
+
+
+def rule_problems(rule: PolicyRule) -> list[tuple[str, str]]:
+    """Return what is wrong with a rule, as (field, sentence): for forms and ``apply``."""
+    found: list[tuple[str, str]] = []
+    if rule.action not in ACTIONS:
+        found.append(("action", f"expected allow, block or approve, got {rule.action!r}"))
+    for command in rule.commands:
+        if command.lower() not in _CLASSES:
+            found.append(("commands", f"unknown class {command!r}; there are {_all_classes()}"))
+    found += _pattern_problems("tables", rule.tables, name_pattern)
+    found += _pattern_problems("columns", rule.columns, column_pattern)
+    found += _pattern_problems("functions", rule.functions, name_pattern)
+    if rule.functions and (rule.tables or rule.columns):
+        found.append(("functions", "an effect is on a table or on a function: make two rules"))
+    writes = {command.lower() for command in rule.commands} & {cls.value for cls in _WRITES}
+    if rule.without_where is not None and rule.commands and not writes:
+        found.append(("without_where", "only delete and update have a WHERE that counts here"))
+    return found
+
+
+def _pattern_problems(
+    field: str, texts: tuple[str, ...], parse: Callable[[str], object]
+) -> list[tuple[str, str]]:
+    found = []
+    for text in texts:
+        try:
+            parse(text)
+        except BadPattern as error:
+            found.append((field, str(error)))
+    return found
+
+
+def _all_classes() -> str:
+    return ", ".join(cls.value for cls in EffectClass)
+
+
+def _session(compiled: CompiledRule, subject: Subject) -> Match:
+    """Answer the conditions that do not change while a session lives."""
+    rule = compiled.rule
+    if not any(who_matches(who, subject.identity) for who in rule.who):
+        return Match.NO
+    if rule.targets and not {subject.target.name, "*"} & set(rule.targets):
+        return Match.NO
+    if rule.roles and not _roles(compiled, subject):
+        return Match.NO
+    found = min(_application(rule, subject), _source(rule, subject))
+    if compiled.broken and found:
+        found = Match.NO if compiled.action is Action.ALLOW else Match.MAYBE
+    return found
+
+
+def _roles(compiled: CompiledRule, subject: Subject) -> bool:
+    """Strict rules want one of the roles in use, lenient ones all: SET ROLE must not slip by."""
+    if "*" in compiled.rule.roles:
+        return True
+    named = subject.roles & set(compiled.rule.roles)
+    return named == subject.roles if compiled.action is Action.ALLOW else bool(named)
+
+
+def _application(rule: PolicyRule, subject: Subject) -> Match:
+    if not rule.application_names:
+        return Match.YES
+    name = subject.application_name
+    if name is None:
+        return Match.MAYBE
+    fits = any(fnmatchcase(name, glob) for glob in rule.application_names)
+    return Match.YES if fits else Match.NO
+
+
+def _source(rule: PolicyRule, subject: Subject) -> Match:
+    if not rule.sources:
+        return Match.YES
+    if subject.source is None:
+        return Match.MAYBE
+    try:
+        return Match.YES if address_in(subject.source, rule.sources) else Match.NO
+    except ValueError:
+        return Match.MAYBE
+
+
+def _without_where(wanted: bool, effect: Effect) -> Match:
+    if effect.cls is EffectClass.UNKNOWN:
+        return Match.MAYBE
+    if effect.cls not in _WRITES:
+        return Match.NO
+    return Match.YES if effect.without_where is wanted else Match.NO
+
+
+def _tables(patterns: tuple[NamePattern, ...], effect: Effect) -> Match:
+    if effect.relation is None:
+        return Match.NO
+    return max(pattern.match(effect.relation) for pattern in patterns)
+
+
+def _columns(patterns: tuple[ColumnPattern, ...], effect: Effect, column: str | None) -> Match:
+    if effect.relation is None or (column is None and effect.columns is not None):
+        return Match.NO
+    return max(pattern.match(effect.relation, column) for pattern in patterns)
+
+
+def _functions(patterns: tuple[NamePattern, ...], effect: Effect) -> Match:
+    if effect.function is None:
+        return Match.NO
+    return max(pattern.match(effect.function) for pattern in patterns)
