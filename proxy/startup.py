@@ -96,6 +96,17 @@ class Startup:
         """Return whether TLS was started."""
         return self._in_tls
 
+    def begins_with_tls(self, peeked: bytes) -> bool:
+        """Return whether the connection begins with TLS, with no word before it (direct TLS).
+
+        For a shell whose TLS reads the socket itself: give it bytes that were only peeked at, and
+        if true do the handshake and call ``tls_started``. Otherwise ``feed`` finds out by itself.
+        """
+        if self._fed or not self._offers_tls or peeked[:1] != bytes((_TLS_HANDSHAKE,)):
+            return False
+        self._fed = self._is_direct = True
+        return True
+
     def feed(self, data: Buffer) -> Event | None:
         """Take bytes as they came; return the next event, None = more bytes are needed.
 
