@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.errors import ProtocolError
 from proxy.wire import codes
@@ -90,6 +91,10 @@ def upstream_rules(message_bytes: int = codes.LARGE_MESSAGE) -> FrameRules:
     return _rules("upstream", dict.fromkeys(_UPSTREAM, message_bytes))
 
 
+def _rules(peer: str, sizes: dict[int, int]) -> FrameRules:
+    return FrameRules(peer, tuple(sizes.get(kind, 0) for kind in range(256)))
+
+
 def stop_table(kinds: bytes | tuple[int, ...]) -> bytes:
     """Return the table that ``jump`` takes: byte ``n`` is 1 where type ``n`` is to be looked at."""
     table = bytearray(256)
@@ -154,8 +159,7 @@ def bad_header(kind: int, length: int, rules: FrameRules) -> ProtocolError:
     )
 
 
-def _rules(peer: str, sizes: dict[int, int]) -> FrameRules:
-    return FrameRules(peer, tuple(sizes.get(kind, 0) for kind in range(256)))
+UPSTREAM: Final = upstream_rules()
 
 
 class MessageBuffer:

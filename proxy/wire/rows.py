@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from appliance.errors import ProtocolError
 from proxy.wire import codes
-from proxy.wire.framing import HEADER_BYTES, Buffer, FrameRules, frames
+from proxy.wire.framing import HEADER_BYTES, UPSTREAM, Buffer, frames
 
 # Takes a value (None = NULL) and its format (0 text, 1 binary), returns what the client gets.
 Replace = Callable[[bytes | None, int], bytes | None]
@@ -34,7 +34,7 @@ class RowPlan:
             raise ValueError("expected one format per column")
 
 
-def rewrite_rows(view: Buffer, plan: RowPlan, rules: FrameRules) -> bytes:
+def rewrite_rows(view: Buffer, plan: RowPlan) -> bytes:
     """Return the whole messages in ``view`` with every DataRow rewritten, the others as they are.
 
     Raises:
@@ -43,7 +43,7 @@ def rewrite_rows(view: Buffer, plan: RowPlan, rules: FrameRules) -> bytes:
     data = bytes(view)
     out: list[bytes] = []
     end = 0
-    for kind, start, end in frames(data, 0, len(data), rules):
+    for kind, start, end in frames(data, 0, len(data), UPSTREAM):
         if kind == codes.DATA_ROW:
             _row(data, start, end, plan, out)
         else:
