@@ -4,13 +4,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import peewee
 
 from appliance.store.database import CurrentDatabase
 from appliance.store.fields import BytesField, JsonField, UtcField
 
 
-class StoreModel(peewee.Model):
+# peewee's stubs know neither implicit ids nor tuples(): its rows are Any to the type checker.
+_Model: Any = peewee.Model
+
+
+class StoreModel(_Model):
     """Bind a table to whichever store is in scope (``CurrentDatabase``)."""
 
     class Meta:

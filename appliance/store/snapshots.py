@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
-
-import orjson
 
 from appliance import entities
 from appliance.store import grants, rules, settings, targets
 from appliance.store.database import Store
-from appliance.store.fields import from_micros, to_micros
 from appliance.store.models import (
     CredentialRow,
     GroupRow,
@@ -24,8 +19,6 @@ from appliance.store.models import (
 # A credential that ended stays in the snapshot for a while, so that a live session of it ends
 # with "expired" or "revoked" and not with "unknown".
 _KEEP_ENDED = timedelta(days=2)
-
-Named = TypeVar("Named")
 
 
 def version(store: Store) -> int:
@@ -77,7 +70,7 @@ def _groups() -> tuple[dict[str, entities.Group], dict[int, list[str]]]:
 
 def _credentials(now: datetime) -> dict[int, list[entities.Credential]]:
     found: dict[int, list[entities.Credential]] = defaultdict(list)
-    cut = to_micros(now - _KEEP_ENDED)
+    cut = now - _KEEP_ENDED
     row = CredentialRow
     query = (
         row.select(
@@ -86,10 +79,10 @@ def _credentials(now: datetime) -> dict[int, list[entities.Credential]]:
             row.kind,
             row.verifier,
             row.created_by,
-            _raw(row.created_at),
-            _raw(row.expires_at),
-            _raw(row.ends_at),
-            _raw(row.revoked_at),
+            row.created_at,
+            row.expires_at,
+            row.ends_at,
+            row.revoked_at,
         )
         .where(
             (row.revoked_at.is_null() | (row.revoked_at > cut))
@@ -98,19 +91,27 @@ def _credentials(now: datetime) -> dict[int, list[entities.Credential]]:
         )
         .order_by(row.id)
     )
-    for identity_id, id_, kind, verifier, created_by, created, expires, ends, revoked in (
-        query.tuples().iterator()
-    ):
+    for (
+        identity_id,
+        id_,
+        kind,
+        verifier,
+        created_by,
+        created,
+        expires,
+        ends,
+        revoked,
+    ) in query.tuples().iterator():
         found[identity_id].append(
             entities.Credential(
                 id=id_,
                 kind=kind,
                 verifier=verifier,
-                created_at=from_micros(created),
+                created_at=created,
                 created_by=created_by,
-                expires_at=_moment(expires),
-                ends_at=_moment(ends),
-                revoked_at=_moment(revoked),
+                expires_at=expires,
+                ends_at=ends,
+                revoked_at=revoked,
             )
         )
     return found
@@ -129,10 +130,10 @@ def _identities(
         row.backup_owner_id,
         row.purpose,
         row.environment,
-        _raw(row.expires_at),
-        _raw(row.application_names),
-        _raw(row.sources),
-        _raw(row.permission_roles),
+        row.expires_at,
+        row.application_names,
+        row.sources,
+        row.permission_roles,
         row.demo,
     ).order_by(row.id)
     rows = list(query.tuples().iterator())
@@ -147,13 +148,11 @@ def _identities(
             backup_owner=name_of.get(backup),
             purpose=purpose,
             environment=environment,
-            expires_at=_moment(expires),
-            application_names=_list(names, tuple),
-            sources=_list(sources, tuple),
+            expires_at=expires,
+            application_names=tuple(names),
+            sources=tuple(sources),
             groups=frozenset(of_identity.get(id_, ())),
-            permission_roles=_list(
-                roles, lambda words: frozenset(entities.PermissionRole(w) for w in words)
-            ),
+            permission_roles=frozenset(map(entities.PermissionRole, roles)),
             credentials=tuple(credentials.get(id_, ())),
             demo=bool(demo),
         )
@@ -173,16 +172,3 @@ def _identities(
             demo,
         ) in rows
     }
-
-
-def _raw(column: Any) -> Any:
-    """Select a column without peewee's conversion: the conversions below skip empty values."""
-    return column.converter(None)
-
-
-def _moment(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
-
-
-def _list(text: str, make: Callable[[Any], Named]) -> Named:
-    return make(() if text == "[]" else orjson.loads(text))

@@ -1,0 +1,69 @@
+"""Snapshots of targets' catalogs: the JSON that ``appliance.sql.catalog`` reads, compressed."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+
+from appliance.errors import NotFound
+from appliance.store.database import Store
+from appliance.store.models import CatalogRow, TargetRow
+
+_LEVEL = 6
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogSnapshot:
+    """``data`` is JSON; ``digest`` (hex) changes when it does."""
+
+    target: str
+    database: str
+    digest: str
+    read_at: datetime
+    data: bytes = field(repr=False)
+
+
+def get(store: Store, target: str, database: str) -> CatalogSnapshot | None:
+    """Return what was last read of a target's database, None before the first time."""
+    with store.reading():
+        query = (
+            CatalogRow.select(CatalogRow, TargetRow)
+            .join(TargetRow)
+            .where((TargetRow.name == target) & (CatalogRow.database == database))
+        )
+        row = query.first()
+        if row is None:
+            return None
+        data = zlib.decompress(row.data)
+        return CatalogSnapshot(target, database, row.digest, row.read_at, data)
+
+
+def digest(store: Store, target: str, database: str) -> str | None:
+    """Return only the digest: to see cheaply whether it changed."""
+    with store.reading():
+        query = (
+            CatalogRow.select(CatalogRow.digest)
+            .join(TargetRow)
+            .where((TargetRow.name == target) & (CatalogRow.database == database))
+        )
+        found: str | None = query.scalar()
+        return found
+
+
+def put(store: Store, now: datetime, target: str, database: str, data: bytes) -> bool:
+    """Keep what was read; return whether it differs from what was there. Raises: NotFound."""
+    new = sha256(data).hexdigest()
+    with store.transaction():
+        row = TargetRow.get_or_none(TargetRow.name == target)
+        if row is None:
+            raise NotFound(f"no target is called {target}")
+        here = (CatalogRow.target == row.id) & (CatalogRow.database == database)
+        if CatalogRow.update(read_at=now).where(here & (CatalogRow.digest == new)).execute():
+            return False
+        values = {"digest": new, "data": zlib.compress(data, _LEVEL), "read_at": now}
+        CatalogRow.insert(target=row.id, database=database, **values).on_conflict(
+            conflict_target=[CatalogRow.target, CatalogRow.database], update=values
+        ).execute()
+        return True
