@@ -1,0 +1,72 @@
+"""The catalogs of the targets as this worker has them: read off the loop, shared by its sessions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import gevent
+import structlog
+from gevent.event import AsyncResult
+
+from appliance.entities import Target
+from appliance.errors import GatepostError
+from appliance.sql.catalog import Catalog
+from proxy.judge import CatalogBox
+
+log = structlog.get_logger("proxy")
+
+_MIN_INTERVAL_S = 1.0  # unknown names must not make us read the catalog all the time
+_MAX_AGE_S = 300.0
+
+
+class Catalogs:
+    """One box per target database; ``load`` blocks and is called in the thread pool."""
+
+    def __init__(self, load: Callable[[Target, str], Catalog]) -> None:
+        self._load = load
+        self._boxes: dict[tuple[int, str], CatalogBox] = {}
+        self._read_at: dict[tuple[int, str], float] = {}
+        self._under_way: dict[tuple[int, str], AsyncResult[None]] = {}
+
+    def box(self, target: Target, database: str) -> CatalogBox:
+        """Return the box that sessions on this database look into."""
+        return self._boxes.setdefault((target.id, database), CatalogBox())
+
+    def refresh(self, target: Target, database: str) -> None:
+        """Read the catalog now, once for all that ask; waits (call it in a greenlet)."""
+        key = (target.id, database)
+        box = self.box(target, database)
+        running = self._under_way.get(key)
+        if running is not None:
+            running.get()
+            return
+        is_fresh = time.monotonic() - self._read_at.get(key, -_MAX_AGE_S) < _MIN_INTERVAL_S
+        if is_fresh and not box.is_stale:
+            return
+        result: AsyncResult[None] = AsyncResult()
+        self._under_way[key] = result
+        box.is_stale = False  # what changes from here on makes it stale again
+        try:
+            pool = gevent.get_hub().threadpool
+            box.catalog = pool.apply(self._load, (target, database))
+            box.generation += 1
+        except GatepostError as error:
+            box.is_stale = True
+            log.warning("the catalog cannot be read", target=target.name, error=str(error))
+        finally:
+            self._read_at[key] = time.monotonic()
+            del self._under_way[key]
+            result.set(None)
+
+    def due(self) -> list[tuple[int, str]]:
+        """Return the databases whose catalog is old, or was changed by what ran."""
+        now = time.monotonic()
+        return [
+            key
+            for key, box in self._boxes.items()
+            if key not in self._under_way
+            and (box.is_stale or now - self._read_at.get(key, 0.0) > _MAX_AGE_S)
+            and now - self._read_at.get(key, -_MAX_AGE_S) > _MIN_INTERVAL_S
+            and box.generation > 0
+        ]

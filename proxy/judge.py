@@ -1,0 +1,323 @@
+"""Decides the texts of one session; what was decided once is remembered for all alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from appliance.policy.engine import Policy
+from appliance.policy.verdict import Action, Verdict
+from appliance.recording.recorder import PreparedText, prepare
+from appliance.sql.catalog import Catalog, SessionState
+from appliance.sql.facts import EffectClass, Facts
+from appliance.sql.parser import Parsed, Parser
+from appliance.sql.resolve import NameContext, resolve
+from appliance.sql.skeleton import skeleton
+from proxy.cache import TwoGenerations
+from proxy.encodings import codec_of
+
+# Settings on which the meaning of a name depends.
+_NAME_SETTINGS = frozenset({"search_path", "role", "session_authorization", "all"})
+_DURABLE_CLASSES = frozenset({EffectClass.DDL, EffectClass.DCL})
+_CACHED_TEXT = 16 << 10  # bytes; larger texts are parsed again rather than kept
+_CACHE_ENTRIES = 2048
+
+
+class Need(Enum):
+    """Why a text cannot be decided at once."""
+
+    STATE = auto()  # ask the session itself for its search_path, role and temporary relations
+    OVERLAY = auto()  # read the catalog through the session: it has DDL of its own not committed
+    PARSE = auto()  # a large text: parse off the loop
+    CATALOG = auto()  # the target's catalog has to be read again
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done with one text.
+
+    ``barrier``: nothing after it is forwarded until it has finished. ``dirties``: after it the
+    meaning of names is uncertain. ``durable``: its record must be on disk before it runs.
+    """
+
+    facts: Facts
+    verdict: Verdict
+    barrier: bool = False
+    dirties: bool = False
+    ends_transaction: bool = False
+    has_ddl: bool = False
+    durable: bool = False
+
+    @property
+    def is_single(self) -> bool:
+        return len(self.facts.statements) <= 1
+
+
+@dataclass(slots=True)
+class CatalogBox:
+    """One target database's catalog as this worker has it; replaced in place by its keeper."""
+
+    catalog: Catalog | None = None
+    generation: int = 0
+    is_stale: bool = True
+
+
+@dataclass(slots=True)
+class Precedents:
+    """One policy and what it decided: shared by all sessions that are alike under one snapshot."""
+
+    policy: Policy
+    depends_on_objects: bool
+    caches: dict[object, TwoGenerations[bytes | str, Decision]] = field(default_factory=dict)
+
+    def cache(self, key: object) -> TwoGenerations[bytes | str, Decision]:
+        """Return the decisions that hold for one context of names."""
+        found = self.caches.get(key)
+        if found is None:
+            if len(self.caches) > 64:
+                self.caches.clear()
+            found = self.caches[key] = TwoGenerations(_CACHE_ENTRIES)
+        return found
+
+
+class Judge:
+    """One session's view: encoding, names, catalog, prepared statements."""
+
+    def __init__(
+        self,
+        parser: Parser,
+        choose: Callable[[str], Precedents],
+        box: CatalogBox,
+        prepared: Mapping[str, Facts],
+        role: str,
+    ) -> None:
+        """``choose`` returns the precedents for an acting role, by the worker's newest snapshot."""
+        self._parser = parser
+        self._choose = choose
+        self._prepared = prepared
+        self._box = box
+        self._role = role
+        self._state: SessionState | None = None
+        self._overlay: Catalog | None = None
+        self._own_ddl = False  # not committed: other connections do not see it
+        self._slow: tuple[bytes, Parsed] | None = None
+        self._long_text: tuple[bytes, PreparedText] | None = None
+        self._asked_catalog: bytes | None = None
+        self._codec = "utf-8"
+        self._names_dirty = True
+        self._touched = False  # names were dirtied since the transaction began
+        self._precedents = choose(role)
+        self._generation = -1
+        self._free = self._precedents.cache(None)
+        self._bound = self._free
+
+    # -- what changes around the session -------------------------------------------------------
+
+    def policy_changed(self) -> None:
+        """Judge by the newest policy from the next text on."""
+        self._precedents = self._choose(self._acting_role)
+        self._rebind()
+
+    @property
+    def _acting_role(self) -> str:
+        return self._state.current_user if self._state else self._role
+
+    def encoding_is(self, client_encoding: str) -> None:
+        """Take note of the client_encoding that the target reported."""
+        codec = codec_of(client_encoding) or "ascii"
+        if codec != self._codec:
+            self._codec = codec
+            self._rebind()
+
+    def names_are(self, state: SessionState) -> None:
+        """Take the state that the session itself reported."""
+        self._state = state
+        self._names_dirty = False
+        if state.client_encoding:
+            self.encoding_is(state.client_encoding)
+        self.policy_changed()
+
+    def cannot_ask(self) -> None:
+        """The session cannot be asked now: names stay as they were last known."""
+        self._names_dirty = False
+        self._own_ddl = False
+
+    def overlay_is(self, catalog: Catalog | None) -> None:
+        """Take the catalog as the session itself sees it inside its transaction."""
+        self._overlay = catalog
+        self._own_ddl = False
+        self._rebind()
+
+    def finished(self, decision: Decision) -> None:
+        """Take note that a statement ran, or began to."""
+        if decision.has_ddl:
+            self._own_ddl = True
+            self._touched = True
+        if decision.dirties:
+            self._names_dirty = True
+            self._touched = True
+
+    def transaction_ended(self) -> None:
+        """Take note that no transaction is open any more."""
+        if self._touched:
+            self._touched = False
+            self._names_dirty = True
+            if self._own_ddl or self._overlay is not None:
+                self._own_ddl = False
+                self._overlay = None
+                self._box.is_stale = True
+            self._rebind()
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def decide(self, raw: bytes) -> Decision | Need:
+        """Return what is to be done with a text, or what has to be found out first."""
+        if self._generation != self._box.generation:
+            self._rebind()
+        hit = self._free.get(raw)
+        if hit is not None:
+            return hit
+        settled = self._is_settled()
+        if settled:
+            hit = self._bound.get(raw)
+            if hit is not None:
+                return hit
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeDecodeError:
+            return self._unreadable()
+        key = skeleton(text) if len(raw) <= _CACHED_TEXT else None
+        if key is not None:
+            hit = self._free.get(key)
+            if hit is None and settled:
+                hit = self._bound.get(key)
+            if hit is not None:
+                return hit
+        parsed = self._parsed(raw, text)
+        return Need.PARSE if parsed is None else self._resolve(raw, key, parsed)
+
+    def parse_slowly(self, raw: bytes) -> None:
+        """Parse a large text; blocking: called off the loop."""
+        text = raw.decode(self._codec, "replace")
+        self._slow = (raw, self._parser.parse(text))
+        self._long_text = (raw, prepare(text))
+
+    def text_of(self, raw: bytes) -> str | PreparedText:
+        """Return a text as it is recorded; hashing a large one was done off the loop."""
+        if self._long_text is not None and self._long_text[0] == raw:
+            return self._long_text[1]
+        return raw.decode(self._codec, "replace")
+
+    def _is_settled(self) -> bool:
+        """Return whether what was decided for the present names may be used again."""
+        if self._precedents.depends_on_objects:
+            return not (self._names_dirty or self._own_ddl or self._box.is_stale)
+        return self._state is not None and self._box.catalog is not None
+
+    def _parsed(self, raw: bytes, text: str) -> Parsed | None:
+        if self._slow is not None and self._slow[0] == raw:
+            return self._slow[1]
+        if not self._parser.is_cheap(text):
+            return None
+        return self._parser.parse(text)
+
+    def _resolve(self, raw: bytes, key: str | None, parsed: Parsed) -> Decision | Need:
+        state = self._state
+        names = NameContext(
+            search_path=state.search_path if state else None,
+            role=self._acting_role,
+            temp_relations=state.temp_relations if state else None,
+            prepared=self._prepared,
+        )
+        catalog = self._overlay or self._box.catalog
+        facts = resolve(parsed, catalog, names)
+        bound = any(
+            statement.executes is not None
+            or any(effect.relation or effect.function for effect in statement.effects)
+            for statement in facts.statements
+        )
+        if bound or facts.needs_catalog:
+            if self._names_dirty and (state is None or self._precedents.depends_on_objects):
+                return Need.STATE
+            need = self._catalog_need(raw, facts)
+            if need is not None:
+                return need
+        self._slow = None
+        self._asked_catalog = None
+        decision = self._decision(facts)
+        private = any(s.executes is not None for s in facts.statements) or facts.needs_catalog
+        if not private and len(raw) <= _CACHED_TEXT:
+            cache = self._bound if bound else self._free
+            cache.put(raw, decision)
+            if key is not None and decision.is_single and not parsed.literal_sensitive:
+                cache.put(key, decision)
+        return decision
+
+    def _catalog_need(self, raw: bytes, facts: Facts) -> Need | None:
+        box, depends = self._box, self._precedents.depends_on_objects
+        if self._own_ddl and (depends or facts.needs_catalog):
+            return Need.OVERLAY
+        is_old = box.catalog is None or (depends and box.is_stale and self._overlay is None)
+        if not (is_old or facts.needs_catalog) or self._asked_catalog == raw:
+            return None  # asked and not found: what names relations stays unknown
+        self._asked_catalog = raw
+        return Need.CATALOG
+
+    def _decision(self, facts: Facts) -> Decision:
+        refused = self._encoding_refusal(facts)
+        if refused:
+            facts = Facts(facts.statements, refusal=refused)
+        verdict = self._precedents.policy.decide(facts)
+        statements = facts.statements
+        ends = any(s.transaction in ("commit", "rollback", "rollback_to") for s in statements)
+        dirties = any(
+            s.changes_state
+            and not s.transaction
+            and (not s.settings or any(c.name in _NAME_SETTINGS for c in s.settings))
+            for s in statements
+        )
+        classes = {effect.cls for s in statements for effect in s.effects}
+        return Decision(
+            facts,
+            verdict,
+            barrier=ends
+            or dirties
+            or any(
+                s.prepares is not None
+                or (s.changes_state and s.transaction not in ("begin", "savepoint", "release"))
+                for s in statements
+            ),
+            dirties=dirties,
+            ends_transaction=ends,
+            has_ddl=EffectClass.DDL in classes or EffectClass.UNKNOWN in classes,
+            durable=bool(classes & _DURABLE_CLASSES),
+        )
+
+    @staticmethod
+    def _encoding_refusal(facts: Facts) -> str:
+        for statement in facts.statements:
+            for change in statement.settings:
+                if change.name == "client_encoding" and change.value is not None:
+                    if change.value.upper() not in ("DEFAULT", "AUTO") and not codec_of(
+                        change.value
+                    ):
+                        return f"client_encoding {change.value[:40]} cannot be read safely: use UTF8"
+        return ""
+
+    def _unreadable(self) -> Decision:
+        reason = f"the text is not valid in the session's client_encoding ({self._codec})"
+        facts = Facts((), refusal=reason)
+        return Decision(facts, Verdict(Action.BLOCK, "builtin:readable-text", reason))
+
+    def _rebind(self) -> None:
+        self._generation = self._box.generation
+        precedents = self._precedents
+        self._free = precedents.cache(self._codec)
+        state = self._state
+        if state is None or state.temp_relations or self._overlay is not None:
+            self._bound = TwoGenerations(256)
+        else:
+            self._bound = precedents.cache(
+                (self._codec, state.search_path, state.current_user, self._generation)
+            )

@@ -1,0 +1,413 @@
+"""One client's way in, in a greenlet: first packets, TLS, proof, grant, target, then the session."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+import time
+from typing import TYPE_CHECKING
+
+import gevent
+import structlog
+
+from appliance import targets
+from appliance.config import Network
+from appliance.entities import Durability
+from appliance.errors import GatepostError, JournalUnavailable, ProtocolError
+from appliance.identity import login as logins
+from appliance.identity.login import Admission, LoginRequest, Refused
+from appliance.identity.scram import mock_verifier
+from appliance.policy.wording import refusal_text
+from appliance.policy.subject import Subject
+from appliance.recording.recorder import SessionRecorder, SessionStart, new_session_id
+from appliance.sql.settings import setting_facts
+from proxy import proxy_protocol, startup
+from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_way
+from proxy.connection import Connection
+from proxy.encodings import codec_of
+from proxy.endpoint import Endpoint, keep_alive
+from proxy.judge import Judge
+from proxy.session import PreparedFacts, Session
+from proxy.upstream import Unreached, Upstream, connect
+from proxy.wire import authentication, backend, codes, framing
+from proxy.wire.notices import error_response
+
+if TYPE_CHECKING:
+    from proxy.worker import Worker
+
+log = structlog.get_logger("proxy")
+
+_HEADER_PAUSE_S = 0.02
+
+
+class _Ended(Exception):
+    """The login is over; the client has been told."""
+
+
+class Login:
+    """The login of one client. ``run`` returns when the session has begun, or nothing is left."""
+
+    def __init__(self, worker: Worker, sock: socket.socket, peer: str, port: int) -> None:
+        keep_alive(sock)
+        self._worker = worker
+        self._client = Endpoint(sock)
+        self._peer = peer
+        self._source, self._port = peer, port
+        self._via = ""
+        self._messages = framing.MessageBuffer(framing.login_rules())
+
+    @property
+    def source(self) -> str:
+        """Return the client's address, as far as it is known."""
+        return self._source
+
+    def run(self) -> None:
+        """Log the client in; closes the connection unless a session took it over."""
+        taken = False
+        seconds = self._worker.snapshot.settings.limits.login_time_s
+        try:
+            with gevent.Timeout(seconds, TimeoutError()):
+                taken = self._run()
+        except (_Ended, TimeoutError, OSError, ssl.SSLError):
+            pass  # left, too slow, or told why: nothing to say any more
+        except ProtocolError as error:
+            self._write(error_response("FATAL", "08P01", f"gatepost: {error.message}"))
+        except Exception:
+            log.exception("a login failed inside the gateway")
+            self._fatal("XX000", "gatepost: an internal error ended the login", "Try again.")
+        finally:
+            if not taken:
+                self._client.close()
+
+    def _run(self) -> bool:
+        self._read_proxy_header()
+        received = self._first_packets()
+        if received is None:
+            return False
+        if received.negotiate:
+            self._client.write(received.negotiate)
+        self._messages.feed(received.rest)
+        request = logins.parse_startup(received.parameters, self._source, self._client.is_tls)
+        if isinstance(request, Refused):
+            self._fatal(request.sqlstate, request.message, request.hint)
+            return False
+        return self._session(request, received)
+
+    # -- first packets -------------------------------------------------------------------------
+
+    def _read_proxy_header(self) -> None:
+        """Take the balancer's header, and not a byte more: TLS may follow at once."""
+        if not _is_in(self._peer, self._worker.config.proxy_protocol_from):
+            return
+        while True:
+            data = self._client.peek(proxy_protocol.V2_MAX + 16)
+            if not data:
+                raise _Ended
+            header = proxy_protocol.parse(data)
+            if header is not None:
+                break
+            gevent.sleep(_HEADER_PAUSE_S)  # a header in pieces: rare, and it stays readable
+        left = header.consumed
+        while left:
+            left -= len(self._client.read(left))
+        if header.source is not None:
+            self._via, self._source, self._port = self._peer, header.source, header.port
+
+    def _first_packets(self) -> startup.StartupReceived | None:
+        """Return the start-up packet; None when the connection was for something else."""
+        machine = startup.Startup(offers_tls=True)
+        try:
+            if machine.begins_with_tls(self._client.peek(1)):  # TLS itself has to read it
+                self._start_tls(machine)
+            while True:
+                data = self._client.read()
+                if not data:
+                    return None
+                match machine.feed(data):
+                    case None:
+                        continue
+                    case startup.Answer(answer):
+                        self._client.write(answer)
+                    case startup.StartTls(answer):
+                        if self._client.has_arrived():
+                            raise startup.StartupRefused(
+                                "received unencrypted data after SSL request"
+                            )
+                        self._client.write(answer)
+                        self._start_tls(machine)
+                    case startup.Cancel(process_id, key):
+                        self._worker.cancel(process_id, key)
+                        return None
+                    case startup.StartupReceived() as received:
+                        return received
+        except startup.StartupRefused as refused:
+            self._write(refused.reply)
+            return None
+
+    def _start_tls(self, machine: startup.Startup) -> None:
+        self._client.start_tls(self._worker.tls.context)
+        sock = self._client.sock
+        if isinstance(sock, ssl.SSLSocket):
+            machine.tls_started(sock.selected_alpn_protocol())
+
+    # -- proof ---------------------------------------------------------------------------------
+
+    def _session(self, request: LoginRequest, received: startup.StartupReceived) -> bool:
+        worker = self._worker
+        unavailable = worker.why_no_logins()
+        if unavailable is not None:
+            self._fatal(*unavailable)
+            return False
+        if not self._client.is_tls and not _is_in(self._source, worker.config.plaintext_from):
+            self._note(request, "no TLS", "28000")
+            self._fatal(
+                "28000",
+                "gatepost: logins from your address need TLS",
+                "Add sslmode=require to the connection string.",
+            )
+            return False
+        busy = worker.limits_reached(request.user, self._source)
+        if busy:
+            self._note(request, busy, "53300")
+            self._fatal("53300", f"gatepost: {busy}", "Close what is not used, or try again later.")
+            return False
+        admission = self._prove(request)
+        self._client.write(authentication.authentication_ok())
+        if isinstance(admission, Refused):
+            self._refuse(request, admission)
+            return False
+        return self._open(admission, received)
+
+    def _prove(self, request: LoginRequest) -> Admission | Refused:
+        """Return the admission, or why not; raises _Ended when the proof failed."""
+        worker = self._worker
+        now = worker.clock.now()
+        keys = (f"source {self._source}", f"identity {request.user}")
+        gevent.sleep(worker.throttle.delay_s(keys, time.monotonic()))
+        way = logins.choose_way(worker.snapshot, request, now)
+        if isinstance(way, Refused):
+            self._refuse(request, way)
+            raise _Ended
+        verifiers = [credential.verifier for credential in way.credentials]
+        if not verifiers:
+            verifiers = [mock_verifier(worker.sealer.login_secret, request.user)]
+        binding = worker.tls.binding if self._client.is_tls else None
+        try:
+            proved = self._drive(scram_way(request.user, verifiers, binding))
+        except AuthFailed as failed:
+            worker.throttle.failed(keys, time.monotonic())
+            fault = logins.authentication_failed(worker.snapshot, request, now)
+            is_proof = failed.sqlstate == fault.sqlstate
+            self._note(request, fault.reason if is_proof else failed.reason, failed.sqlstate)
+            hint = fault.hint if is_proof else ""
+            self._fatal(failed.sqlstate, failed.message, hint, failed.detail)
+            raise _Ended from None
+        if not way.credentials:  # a mock verifier lets nobody pass; if it did, that is the end
+            raise _Ended
+        worker.throttle.succeeded(keys)
+        if proved.last:
+            self._client.write(proved.last)
+        credential = way.credentials[proved.credential_index]
+        return logins.admit(worker.snapshot, request, credential.id, worker.clock.now())
+
+    def _drive(self, way: LoginWay) -> Proved:
+        """Carry the messages of one way of logging in."""
+        try:
+            step = next(way)
+            while True:
+                if isinstance(step, AwaitOutside):
+                    raise AssertionError(f"no way waits for {step.event} yet")
+                self._client.write(step)
+                step = way.send(self._password_message())
+        except StopIteration as done:
+            proved: Proved = done.value
+            return proved
+
+    def _password_message(self) -> bytes:
+        while (message := self._messages.next()) is None:
+            data = self._client.read()
+            if not data:
+                raise _Ended
+            self._messages.feed(data)
+        kind, body = message
+        if kind != codes.PASSWORD:
+            raise ProtocolError("client", "expected a password message during the login")
+        return body
+
+    # -- the target ----------------------------------------------------------------------------
+
+    def _open(self, admission: Admission, received: startup.StartupReceived) -> bool:
+        worker, request = self._worker, admission.request
+        refused = self._judge_settings(admission)
+        if refused is not None:
+            self._refuse(request, refused)
+            return False
+        try:
+            secret = worker.run_blocking(
+                targets.open_secret, admission.role, admission.target.id, worker.sealer
+            )
+        except GatepostError as error:
+            log.error("an upstream secret does not open", target=admission.target.name)
+            self._note(request, error.message, "08006")
+            self._fatal("08006", f"gatepost: {error.message}", "Ask an admin of Gatepost.")
+            return False
+        upstream = connect(
+            admission.target, admission.upstream_startup(), secret, worker.scram_keys
+        )
+        if isinstance(upstream, Unreached):
+            self._note(request, f"target: {upstream.message}", upstream.sqlstate)
+            self._fatal(upstream.sqlstate, upstream.message, upstream.hint, upstream.detail)
+            return False
+        try:
+            connection = self._begin(admission, upstream, received)
+        except JournalUnavailable:
+            upstream.endpoint.close()
+            self._fatal(
+                "57P03",
+                "gatepost: the journal cannot be written, so no session may begin",
+                "Tell who runs this gateway: its disk may be full.",
+            )
+            return False
+        except BaseException:
+            upstream.endpoint.close()
+            raise
+        connection.start()
+        return True
+
+    def _judge_settings(self, admission: Admission) -> Refused | None:
+        """Judge every start-up parameter as the SET that it is, before the target is reached."""
+        precedents = self._worker.precedents(Subject.of(admission))
+        for name, value in admission.request.settings:
+            if name.lower() == "client_encoding" and not codec_of(value):
+                return Refused(
+                    "42501",
+                    f"gatepost: client_encoding {value[:40]} cannot be read safely",
+                    "Use client_encoding=UTF8 (PGCLIENTENCODING=UTF8).",
+                    f"unsafe client_encoding {value[:40]}",
+                )
+            verdict = precedents.policy.decide(setting_facts(name, value))
+            if not verdict.is_allow:
+                message, hint = refusal_text(verdict)
+                return Refused("42501", message, hint, f"start-up parameter {name}: {verdict.rule}")
+        return None
+
+    def _begin(
+        self, admission: Admission, upstream: Upstream, received: startup.StartupReceived
+    ) -> Connection:
+        worker, ready = self._worker, upstream.ready
+        request = admission.request
+        durability = (
+            admission.target.durability or worker.snapshot.settings.durability
+        )
+        start = SessionStart(
+            session=new_session_id(worker.clock),
+            identity=admission.identity.name,
+            identity_kind=admission.identity.kind,
+            credential=admission.credential.id,
+            target=admission.target.name,
+            database=admission.database,
+            role=admission.role.name,
+            source=_with_port(self._source, self._port),
+            application_name=request.application_name,
+            tls=_tls_of(self._client),
+            peer=self._via,
+            grant=admission.grant.id,
+            reason=request.reason,
+            policy_version=worker.snapshot.version,
+            durability=durability,
+            parameters=request.parameters,
+            demo=admission.identity.demo,
+        )
+        recorder = SessionRecorder(worker.journal, start)
+        session = Session(
+            recorder,
+            worker.gate,
+            dict(ready.parameters),
+            fastpath=admission.grant.fastpath,
+            is_durable=durability is Durability.DURABLE,
+            message_limit=worker.snapshot.settings.limits.message_bytes,
+        )
+        key = worker.cancel_keys.issue(
+            ready.process_id, is_long=received.version > codes.PROTOCOL_3_0
+        )
+        connection = Connection(
+            worker, self._client, upstream, session, admission, key, self._source
+        )
+        session.judge = Judge(
+            worker.parser,
+            connection.precedents,
+            worker.catalogs.box(admission.target, admission.database),
+            PreparedFacts(session.statements),
+            admission.role.name,
+        )
+        session.judge.encoding_is(ready.parameters.get("client_encoding", "UTF8"))
+        rest = self._messages.rest
+        hello = [
+            *ready.notices,
+            *(
+                backend.ParameterStatus(name.encode(), value.encode()).encode()
+                for name, value in ready.parameters.items()
+            ),
+            authentication.BackendKeyData(ready.process_id, key).encode(),
+            backend.ReadyForQuery(ready.status).encode(),
+        ]
+        try:
+            self._client.write(b"".join(hello))
+        except OSError:
+            recorder.end("client left during the login")
+            raise
+        worker.remember(connection)
+        if rest:
+            session.tail += rest
+        return connection
+
+    # -- saying no -----------------------------------------------------------------------------
+
+    def _refuse(self, request: LoginRequest, refused: Refused) -> None:
+        self._note(request, refused.reason, refused.sqlstate)
+        self._fatal(refused.sqlstate, refused.message, refused.hint)
+
+    def _note(self, request: LoginRequest, reason: str, sqlstate: str) -> None:
+        """Record a login that led to nothing; without a journal the answer is no all the same."""
+        try:
+            self._worker.journal.login(
+                request.user[:200],
+                request.target[:200],
+                _with_port(self._source, self._port),
+                reason=reason,
+                sqlstate=sqlstate,
+                application_name=request.application_name[:200],
+                tls=_tls_of(self._client),
+                peer=self._via,
+            )
+        except JournalUnavailable:
+            log.error("a refused login could not be recorded")
+
+    def _fatal(self, sqlstate: str, message: str, hint: str = "", detail: str = "") -> None:
+        self._write(error_response("FATAL", sqlstate, message, detail, hint))
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._client.write(data)
+        except OSError:
+            return  # it left: nobody to tell
+
+
+def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return any(ip in network for network in networks)
+
+
+def _with_port(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _tls_of(endpoint: Endpoint) -> str:
+    sock = endpoint.sock
+    if not isinstance(sock, ssl.SSLSocket):
+        return ""
+    cipher = sock.cipher()
+    return f"{sock.version()} {cipher[0] if cipher else ''}".strip()

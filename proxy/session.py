@@ -1,0 +1,300 @@
+"""One client's session after login, without sockets: bytes in, bytes and commands out.
+
+Decide -> record -> act: a statement is framed (``requests``), judged (``judge``), journaled, and
+only then handed to the target; the answers find their statement again (``replies``). Nothing here
+waits: what takes time is asked for in ``commands`` and the client's further messages stay in
+``tail`` until ``resume`` is called.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from appliance.entities import Durability
+from appliance.recording.recorder import Parameter, SessionRecorder, State
+from appliance.sql.facts import Facts
+from proxy import replies, requests
+from proxy.commands import AwaitDisk, Command, Prepare, Wait
+from proxy.inflight import InFlight, Kind, Queue
+from proxy.judge import Decision, Judge, Need
+from proxy.refusal import Refusal
+from proxy.results import Buffer
+from proxy.statements import Portal, Prepared
+from proxy.wire import backend
+
+
+class PreparedFacts(Mapping[str, Facts]):
+    """The facts of prepared statements by name, as EXECUTE sees them."""
+
+    def __init__(self, statements: dict[bytes, Prepared]) -> None:
+        self._statements = statements
+
+    def __getitem__(self, name: str) -> Facts:
+        return self._statements[name.encode()].decision.facts
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("utf-8", "replace") for name in self._statements)
+
+    def __len__(self) -> int:
+        return len(self._statements)
+
+
+@dataclass(slots=True)
+class Gate:
+    """What the worker tells all its sessions.
+
+    ``store_lost``: no logins. ``closed``: every further statement is refused so.
+    """
+
+    store_lost: bool = False
+    closed: Refusal | None = None
+
+
+class Session:
+    """The state of one session; ``requests`` and ``replies`` hold what each message does to it."""
+
+    __slots__ = (
+        "barrier",
+        "commands",
+        "failed",
+        "fastpath",
+        "gate",
+        "is_durable",
+        "judge",
+        "message_limit",
+        "outcomes",
+        "parameters",
+        "pass_from_client",
+        "pass_from_client_dropped",
+        "pass_from_target",
+        "portals",
+        "queue",
+        "ready_failed",
+        "ready_records",
+        "recorder",
+        "saw_fatal",
+        "skipping",
+        "statements",
+        "status",
+        "tail",
+        "target_tail",
+        "to_client",
+        "to_upstream",
+        "unsynced",
+        "wait",
+    )
+
+    def __init__(
+        self,
+        recorder: SessionRecorder,
+        gate: Gate,
+        parameters: dict[str, str],
+        *,
+        fastpath: bool = False,
+        is_durable: bool = False,
+        message_limit: int = 1 << 30,
+    ) -> None:
+        self.recorder = recorder
+        self.gate = gate
+        self.parameters = parameters  # what the target reported by ParameterStatus
+        self.fastpath = fastpath
+        self.is_durable = is_durable  # every record must be on disk first, not only some
+        self.message_limit = message_limit
+        self.judge: Judge
+        self.queue = Queue()
+        self.statements: dict[bytes, Prepared] = {}
+        self.portals: dict[bytes, Portal] = {}
+        self.status = ord("I")  # of the last ReadyForQuery
+        self.failed = False  # in a failed transaction, as far as the answers say
+        self.skipping = False  # the target ignores everything up to the next Sync
+        self.unsynced = False  # extended messages without their Sync: a transaction may be open
+        self.barrier = False  # what is in flight may change what the next text means
+        self.saw_fatal = False
+        self.wait = Wait.NOTHING
+        self.ready_records: tuple[int, ...] | None = None  # recorded, waiting for the disk
+        self.ready_failed = False  # ... which did not take them
+        self.tail = bytearray()
+        self.target_tail = bytearray()
+        self.pass_from_client = 0  # bytes of a large message that only pass through
+        self.pass_from_client_dropped = False
+        self.pass_from_target = 0
+        self.to_client: list[Buffer] = []
+        self.to_upstream: list[Buffer] = []
+        self.commands: list[Command] = []
+        self.outcomes: list[Callable[[], None]] = []
+
+    # -- bytes in ------------------------------------------------------------------------------
+
+    def client_data(self, view: memoryview) -> None:
+        """Take bytes from the client; raises ProtocolError("client")."""
+        if self.wait is not Wait.NOTHING:
+            self.tail += view
+        elif self.tail:
+            self.tail += view
+            self._scan_tail()
+        else:
+            used = requests.scan(self, view)
+            if used < len(view):
+                self.tail += view[used:]
+
+    def upstream_data(self, view: memoryview) -> None:
+        """Take bytes from the target; raises ProtocolError("upstream")."""
+        if self.target_tail:
+            self.target_tail += view
+            data = bytes(self.target_tail)
+            used = replies.scan(self, memoryview(data))
+            del self.target_tail[:used]
+        else:
+            used = replies.scan(self, view)
+            if used < len(view):
+                self.target_tail += view[used:]
+        if not self.queue:
+            self.barrier = False
+            if self.wait is Wait.DRAIN:
+                self.resume()
+
+    def resume(self) -> None:
+        """Go on with the client's messages: what was waited for is there."""
+        self.wait = Wait.NOTHING
+        self._scan_tail()
+
+    def _scan_tail(self) -> None:
+        if self.tail:
+            data = bytes(self.tail)
+            used = requests.scan(self, memoryview(data))
+            del self.tail[:used]
+
+    def write_outcomes(self) -> None:
+        """Journal the outcomes that came with what was just sent: off the client's waiting."""
+        if self.outcomes:
+            outcomes, self.outcomes = self.outcomes, []
+            for write in outcomes:
+                write()
+
+    # -- deciding and recording ----------------------------------------------------------------
+
+    def decide(self, raw: bytes) -> Decision | None:
+        """Return the decision, or None when the client has to wait for one."""
+        decision = self.judge.decide(raw)
+        if isinstance(decision, Decision):
+            return decision
+        if decision is Need.STATE or decision is Need.OVERLAY:
+            if self.failed:
+                # Nothing but the end of the transaction can run: names decide nothing now.
+                self.judge.cannot_ask()
+                return self.decide(raw)
+            self.wait = Wait.EXCHANGE
+            requests.ask_session(self, decision)
+        else:
+            self.wait = Wait.TASK
+            self.commands.append(Prepare(decision, raw))
+        return None
+
+    def refuses(self, decision: Decision) -> Refusal | None:
+        """Return the refusal that a decision or the gate asks for, with a nonce of its own."""
+        if self.gate.closed is not None:
+            return self.gate.closed.armed()
+        if decision.verdict.is_allow:
+            return None
+        return requests.refusal_of(decision.verdict).armed()
+
+    def record(
+        self,
+        raw: bytes,
+        decision: Decision,
+        parameters: Sequence[Parameter],
+        state: State = State.SENT,
+    ) -> tuple[int, ...]:
+        """Journal a message's statements; returns their numbers. Raises JournalUnavailable."""
+        text = self.judge.text_of(raw)
+        statements = decision.facts.statements
+        verdict = decision.verdict
+        durability = Durability.DURABLE if decision.durable else None
+        write = self.recorder.statement
+        if len(statements) <= 1:
+            mark = statements[0].fingerprint if statements else ""
+            return (
+                write(
+                    text, parameters, verdict, state, fingerprint=mark, durability=durability
+                ),
+            )
+        whole = text if isinstance(text, str) else text.text
+        return tuple(
+            write(
+                whole[s.start : s.end],
+                parameters,
+                verdict,
+                state,
+                fingerprint=s.fingerprint,
+                durability=durability,
+            )
+            for s in statements
+        )
+
+    def waits_for_disk(self, decision: Decision, records: tuple[int, ...]) -> bool:
+        """Return whether the records must reach the disk first; then the client waits."""
+        if not (decision.durable or self.is_durable) or self.ready_records is not None:
+            return False
+        self.ready_records = records
+        self.wait = Wait.TASK
+        self.commands.append(AwaitDisk(self.recorder.position))
+        return True
+
+    def wait_for_answers(self) -> None:
+        """Let the client wait until all in flight is answered; has the target answer now."""
+        self.wait = Wait.DRAIN
+        if self.unsynced:
+            self.to_upstream.append(requests.FLUSH)
+
+    def outcome(
+        self,
+        seq: int,
+        state: State,
+        item: InFlight,
+        *,
+        tag: str = "",
+        rows: int | None = None,
+        sqlstate: str = "",
+    ) -> None:
+        """Note how a statement ended; it is journaled right after the client has its answer."""
+        duration_ms = (time.monotonic() - item.started) * 1000 if item.started else 0.0
+        bytes_out, masked = item.bytes_out, item.plan.masked if item.plan else ()
+        recorder = self.recorder
+        self.outcomes.append(
+            lambda: recorder.outcome(
+                seq,
+                state,
+                tag=tag,
+                rows=rows,
+                duration_ms=duration_ms,
+                sqlstate=sqlstate,
+                bytes_out=bytes_out,
+                masked=masked,
+            )
+        )
+
+    # -- what the shell asks -------------------------------------------------------------------
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing runs and no transaction is open."""
+        return not self.queue and self.status == ord("I") and self.wait is Wait.NOTHING
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether the client's messages pile up: the shell bounds how many."""
+        return self.wait is not Wait.NOTHING
+
+    def end_with(self, sqlstate: str, message: str, hint: str = "") -> None:
+        """Tell the client why the session ends, as PostgreSQL would: FATAL."""
+        self.to_client.append(backend.error_response("FATAL", sqlstate, message, hint=hint))
+
+    def own(self, kind: Kind, on_done: Callable[[], None] | None = None) -> InFlight:
+        """Push a message of the gateway's own."""
+        item = InFlight(kind, own=True)
+        item.on_done = on_done
+        self.queue.push(item)
+        return item
+

@@ -1,0 +1,28 @@
+"""Prepared statements and portals as the gateway knows them."""
+
+from __future__ import annotations
+
+from proxy.judge import Decision
+
+
+class Prepared:
+    """A prepared statement: its text and what was decided about it."""
+
+    __slots__ = ("decision", "oids", "raw")
+
+    def __init__(self, raw: bytes, decision: Decision, oids: tuple[int, ...] = ()) -> None:
+        self.raw = raw  # b"": made by SQL's PREPARE
+        self.decision = decision
+        self.oids = oids  # the parameter types that the client gave
+
+
+class Portal:
+    """A bound statement: recorded once, at Bind, since planning can already run code."""
+
+    __slots__ = ("is_done", "prepared", "rows", "seq")
+
+    def __init__(self, prepared: Prepared, seq: int) -> None:
+        self.prepared = prepared
+        self.seq = seq
+        self.rows = 0  # handed out so far by partial Executes
+        self.is_done = False  # its outcome is known

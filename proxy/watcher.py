@@ -1,0 +1,137 @@
+"""What a worker looks at by itself: the snapshot's version, kills, times that are over, its end."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import gevent
+import structlog
+
+from appliance import tls
+from appliance.errors import GatepostError, StoreUnavailable
+from appliance.store import kills, snapshots, workers
+from appliance.store.workers import Beat
+from proxy.worker import Worker, store_refusal
+
+log = structlog.get_logger("proxy")
+
+_EVERY_S = 0.5
+_TLS_EVERY_S = 3600.0
+_STORE_ANSWER_S = 3.0  # a store that takes longer is away
+
+
+class Watcher:
+    """Asks the store twice a second, in the thread pool, and acts on the loop."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._lost_since: float | None = None
+        self._tls_checked = time.monotonic()
+
+    def run(self) -> None:
+        """Watch until the worker has ended."""
+        while True:
+            try:
+                with gevent.Timeout(_STORE_ANSWER_S, StoreUnavailable("the store is too slow")):
+                    self._ask_store()
+                self._store_answered()
+            except StoreUnavailable as error:
+                self._store_away(error)
+            except GatepostError as error:
+                log.error("watching failed", error=str(error))
+            except Exception:
+                log.exception("watching failed")
+            self._end_what_is_over()
+            self._refresh_catalogs()
+            self._renew_tls()
+            gevent.sleep(_EVERY_S)
+
+    def _ask_store(self) -> None:
+        worker = self._worker
+        now = worker.clock.now()
+        version = worker.run_blocking(snapshots.version, worker.store)
+        if version != worker.snapshot.version:
+            worker.adopt(worker.run_blocking(snapshots.load, worker.store, now))
+        beat = Beat(worker.name, os.getpid(), worker.snapshot.version, len(worker.sessions))
+        worker.run_blocking(workers.beat, worker.store, now, beat)
+        for kill in worker.run_blocking(kills.open, worker.store):
+            connection = worker.sessions.get(kill.session_id)
+            if connection is None:
+                continue
+            why = f": {kill.reason}" if kill.reason else ""
+            connection.end(
+                "57P01",
+                f"gatepost: this session was ended by {kill.requested_by}{why}",
+                "Ask them why, or connect again if you still have access.",
+                f"killed by {kill.requested_by}",
+            )
+            worker.run_blocking(kills.done, worker.store, now, kill.session_id)
+
+    def _store_answered(self) -> None:
+        if self._lost_since is not None:
+            log.info("the store is back")
+        self._lost_since = None
+        gate = self._worker.gate
+        gate.store_lost = False
+        gate.closed = None
+
+    def _store_away(self, error: StoreUnavailable) -> None:
+        if self._lost_since is None:
+            log.warning("the store does not answer", error=str(error))
+            self._lost_since = time.monotonic()
+        gate = self._worker.gate
+        gate.store_lost = True
+        grace_s = self._worker.limits.store_grace_s
+        if gate.closed is None and time.monotonic() - self._lost_since > grace_s:
+            log.error("the store has been away too long: statements are refused")
+            gate.closed = store_refusal()
+
+    def _end_what_is_over(self) -> None:
+        now = self._worker.clock.now()
+        for connection in list(self._worker.sessions.values()):
+            if connection.ends_at is not None and connection.ends_at <= now:
+                connection.end(
+                    "57P01",
+                    "gatepost: this session has reached the end of its time",
+                    "Connect again if you still have access.",
+                    "end of its time",
+                )
+
+    def _refresh_catalogs(self) -> None:
+        worker = self._worker
+        by_id = {target.id: target for target in worker.snapshot.targets.values()}
+        for target_id, database in worker.catalogs.due():
+            target = by_id.get(target_id)
+            if target is not None:
+                worker.spawn(worker.catalogs.refresh, target, database)
+
+    def _renew_tls(self) -> None:
+        """Load the certificate again now and then: it may have been renewed."""
+        if time.monotonic() - self._tls_checked < _TLS_EVERY_S:
+            return
+        self._tls_checked = time.monotonic()
+        worker = self._worker
+        worker.tls = worker.run_blocking(tls.server_tls, worker.config, worker.clock.now())
+
+
+def drain(worker: Worker) -> None:
+    """End all sessions: idle ones at once, the others when they are idle or their grace is over."""
+    worker.is_draining = True
+    worker.stop_accepting()
+    deadline = time.monotonic() + worker.limits.drain_s
+    while worker.sessions:
+        is_over = time.monotonic() >= deadline
+        for connection in list(worker.sessions.values()):
+            if is_over or connection.session.is_idle:
+                connection.end(
+                    "57P01",
+                    "gatepost: the gateway is shutting down",
+                    "Connect again in a moment.",
+                    "gateway shut down",
+                )
+        if is_over:
+            gevent.sleep(0.2)  # the cancels of what still runs
+            break
+        gevent.sleep(0.05)
+    gevent.sleep(0.1)  # last words on their way

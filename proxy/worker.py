@@ -1,0 +1,281 @@
+"""One proxy process: what its sessions share, and how it accepts and lets go of clients."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+import structlog
+
+from appliance import sealing, targets, tls
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.entities import Limits, Snapshot, Target
+from appliance.identity.login import Refused, renew
+from appliance.identity.scram import KeyCache
+from appliance.policy.engine import Policy
+from appliance.policy.rules import Rulebook
+from appliance.policy.subject import Subject
+from appliance.recording.journal import Journal
+from appliance.sql.catalog import Catalog
+from appliance.sql.parser import Parser
+from appliance.sql.planner import Planner
+from appliance.store import catalogs as stored_catalogs
+from appliance.store import snapshots
+from appliance.store.database import Store
+from proxy.cancel import CancelBus, CancelKeys, bus_directory
+from proxy.catalogs import Catalogs
+from proxy.connection import Connection
+from proxy.judge import Need, Precedents
+from proxy.login import Login
+from proxy.refusal import Refusal
+from proxy.session import Gate
+from proxy.throttle import Throttle
+
+log = structlog.get_logger("proxy")
+
+_SCRATCH_BYTES = 256 << 10
+_ACCEPTS_PER_TURN = 64
+_PRECEDENTS = 4096
+T = TypeVar("T")
+
+
+class Worker:
+    """Owns the listening socket, the snapshot, the journal and all sessions of one process."""
+
+    def __init__(
+        self, config: Config, store: Store, clock: Clock, listener: socket.socket, number: int
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.clock = clock
+        self.number = number
+        self.name = f"{socket.gethostname()}/proxy-{number}"
+        self.sealer = sealing.Sealer(sealing.load_master_key(config))
+        self.snapshot: Snapshot = snapshots.load(store, clock.now())
+        self.tls = tls.server_tls(config, clock.now())
+        self.journal = Journal.create(
+            config.journal_dir, f"proxy-{number}", clock, sealing.load_signing_key(config)
+        )
+        self.planner = Planner()
+        self.parser = Parser(self.planner)
+        self.catalogs = Catalogs(self._load_catalog)
+        self.gate = Gate()
+        self.throttle = Throttle()
+        self.scram_keys: KeyCache = {}
+        self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        self.sessions: dict[str, Connection] = {}
+        self.cancel_keys: CancelKeys[Connection] = CancelKeys()
+        self.is_draining = False
+        self._by_identity: Counter[str] = Counter()
+        self._by_source: Counter[str] = Counter()
+        self._logins: set[Login] = set()
+        self._rulebook = Rulebook(self.snapshot)
+        self._precedents: dict[Subject, Precedents] = {}
+        self._listener = listener
+        loop = gevent.get_hub().loop
+        self._accepting = loop.io(listener.fileno(), 1)
+        self._soon: deque[Callable[[], None]] = deque()
+        self._soon_lock = threading.Lock()
+        self._wake = loop.async_()
+        self._wake.start(self._run_soon)
+        self._bus = CancelBus(
+            bus_directory(config.run_dir), f"proxy-{number}", self._cancel_from_other
+        )
+
+    # -- accepting -----------------------------------------------------------------------------
+
+    def start_accepting(self) -> None:
+        self._accepting.start(self._accept)
+
+    def stop_accepting(self) -> None:
+        self._accepting.stop()
+
+    def _accept(self) -> None:
+        for _ in range(_ACCEPTS_PER_TURN):
+            try:
+                sock, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of descriptors: leave the queue to the others
+                log.error("a connection cannot be accepted", why=error.strerror)
+                return
+            if len(self._logins) >= self._share(self.limits.connections):
+                sock.close()
+                continue
+            self.spawn(self._login, sock, address)
+
+    def _login(self, sock: socket.socket, address: Any) -> None:
+        host, port = (address[0], address[1]) if address else ("127.0.0.1", 0)
+        login = Login(self, sock, host.partition("%")[0], port)
+        self._logins.add(login)
+        try:
+            login.run()
+        finally:
+            self._logins.discard(login)
+
+    # -- limits --------------------------------------------------------------------------------
+
+    @property
+    def limits(self) -> Limits:
+        return self.snapshot.settings.limits
+
+    def _share(self, limit: int) -> int:
+        """Return this process's part of a limit that is meant for all of them."""
+        return -(-limit // self.config.workers)
+
+    def limits_reached(self, identity: str, source: str) -> str:
+        """Return which connection limit is reached, "" = none."""
+        limits = self.limits
+        if len(self.sessions) >= self._share(limits.connections):
+            return "too many connections on this gateway"
+        if self._by_identity[identity] >= self._share(limits.connections_per_identity):
+            return f'too many connections of "{identity}"'
+        if self._by_source[source] >= self._share(limits.connections_per_source):
+            return "too many connections from your address"
+        return ""
+
+    def why_no_logins(self) -> tuple[str, str, str] | None:
+        """Return SQLSTATE, message and hint when nobody can log in now."""
+        if self.is_draining:
+            return "57P03", "gatepost: the gateway is shutting down", "Connect again in a moment."
+        if self.gate.store_lost:
+            return (
+                "57P03",
+                "gatepost: the gateway's store does not answer, so nobody can log in now",
+                "It comes back by itself; tell who runs this gateway if it does not.",
+            )
+        return None
+
+    # -- sessions ------------------------------------------------------------------------------
+
+    def remember(self, connection: Connection) -> None:
+        self.sessions[connection.id] = connection
+        self.cancel_keys.put(connection.process_id, connection.cancel_key, connection)
+        self._by_identity[connection.admission.identity.name] += 1
+        self._by_source[connection.source] += 1
+
+    def forget(self, connection: Connection) -> None:
+        if self.sessions.pop(connection.id, None) is None:
+            return
+        self.cancel_keys.drop(connection.process_id, connection.cancel_key)
+        for counter, key in (
+            (self._by_identity, connection.admission.identity.name),
+            (self._by_source, connection.source),
+        ):
+            counter[key] -= 1
+            if counter[key] <= 0:
+                del counter[key]
+
+    def cancel(self, process_id: int, key: bytes) -> None:
+        """Carry out a client's CancelRequest, here or in the worker that has the session."""
+        connection = self.cancel_keys.get(process_id, key)
+        if connection is None:
+            self._bus.ask_others(process_id, key)
+        else:
+            connection.cancel().join(5)
+
+    def _cancel_from_other(self, process_id: int, key: bytes) -> None:
+        connection = self.cancel_keys.get(process_id, key)
+        if connection is not None:
+            connection.cancel()
+
+    # -- deciding ------------------------------------------------------------------------------
+
+    def precedents(self, subject: Subject) -> Precedents:
+        """Return the policy of a subject by the newest snapshot, with what it decided so far."""
+        found = self._precedents.get(subject)
+        if found is None:
+            if len(self._precedents) >= _PRECEDENTS:
+                self._precedents.clear()
+            policy = Policy(self.snapshot, subject, self._rulebook)
+            has_roles = any(rule.roles for rule in self.snapshot.rules if rule.enabled)
+            found = Precedents(policy, policy.depends_on_objects or has_roles)
+            self._precedents[subject] = found
+        return found
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Decide by a newer snapshot from now on; sessions that it does not allow end."""
+        self.snapshot = snapshot
+        self._rulebook = Rulebook(snapshot)
+        self._precedents.clear()
+        now = self.clock.now()
+        for connection in list(self.sessions.values()):
+            outcome = renew(snapshot, connection.admission, now)
+            if isinstance(outcome, Refused):
+                connection.end(outcome.sqlstate, outcome.message, outcome.hint, outcome.reason)
+            else:
+                connection.admission = outcome
+                connection.ends_at = outcome.ends_at
+                connection.session.fastpath = outcome.grant.fastpath
+                connection.session.judge.policy_changed()
+
+    def prepare(self, connection: Connection, need: Need, raw: bytes) -> None:
+        """Do, in a greenlet, what a decision needs before it can be made."""
+        if need is Need.PARSE:
+            self.run_blocking(connection.session.judge.parse_slowly, raw)
+        elif need is Need.CATALOG:
+            admission = connection.admission
+            self.catalogs.refresh(admission.target, admission.database)
+
+    def _load_catalog(self, target: Target, database: str) -> Catalog:
+        """Read a target's catalog as its catalog role; blocking."""
+        reader = target.reader
+        if reader is None:
+            raise AssertionError("a target without roles has no sessions")
+        secret = targets.open_secret(reader, target.id, self.sealer)
+        catalog = targets.load_catalog(target, database, secret)
+        stored_catalogs.put(
+            self.store, self.clock.now(), target.name, database, catalog.to_json()
+        )
+        return catalog
+
+    # -- the loop ------------------------------------------------------------------------------
+
+    def spawn(self, function: Callable[..., Any], *args: Any) -> gevent.Greenlet[..., Any]:
+        """Run something that waits beside the callbacks."""
+        return gevent.spawn(function, *args)
+
+    def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
+        """Run something that blocks in the thread pool; waits in the calling greenlet."""
+        result: T = gevent.get_hub().threadpool.apply(function, args)
+        return result
+
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Run something on the loop; may be called from any thread."""
+        with self._soon_lock:
+            self._soon.append(function)
+        self._wake.send()
+
+    def _run_soon(self) -> None:
+        while True:
+            with self._soon_lock:
+                if not self._soon:
+                    return
+                function = self._soon.popleft()
+            try:
+                function()
+            except Exception:
+                log.exception("a callback failed")
+
+    def close(self) -> None:
+        """End what is left; the journal is closed last."""
+        self.stop_accepting()
+        for connection in list(self.sessions.values()):
+            connection.close("gateway shut down", gently=True)
+        self._bus.close()
+        self.planner.close()
+        self.journal.close()
+
+
+def store_refusal() -> Refusal:
+    """Return what statements get when the store has been away for longer than its grace."""
+    return Refusal(
+        "57P03",
+        "gatepost: the gateway's store has been away too long, so nothing may run",
+        "It comes back by itself; tell who runs this gateway if it does not.",
+    )
