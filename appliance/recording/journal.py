@@ -120,7 +120,8 @@ class Journal:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.mkdir(mode=0o700)
             lock_fd = lock_journal(path)
-            assert lock_fd is not None  # noqa: S101 - nobody else knows the name
+            if lock_fd is None:
+                raise OSError("another process took the new journal for a dead one's")
             journal = cls(
                 path,
                 lock_fd,
@@ -132,7 +133,7 @@ class Journal:
                 linger_s=linger_s,
                 mapped=mapped,
             )
-            journal._write_first(writer, about)
+            journal.write_first(writer, about)
             path.rename(directory / name)
             journal.path = directory / name
             sync_directory(directory)
@@ -346,7 +347,8 @@ class Journal:
         self._append(Kind.HEAD, orjson.dumps(body))
         return chain
 
-    def _write_first(self, writer: str, about: dict[str, Any]) -> None:
+    def write_first(self, writer: str, about: dict[str, Any]) -> None:
+        """Write the record with which every journal begins."""
         body = {
             "journal": self.name, "writer": writer, "at": self.now(), "format": FORMAT,
             "pid": os.getpid(), "host": os.uname().nodename, "key": self.public_key.hex(), **about,

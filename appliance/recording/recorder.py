@@ -14,7 +14,7 @@ from appliance.errors import JournalUnavailable
 from appliance.policy.verdict import Verdict
 from appliance.recording.journal import Journal
 from appliance.recording.parameters import BinaryValue, Parameter, recorded
-from appliance.recording.records import Kind, State
+from appliance.recording.records import TEXT_PART_CHARS, Kind, State
 from appliance.recording.texts import PreparedText, prepare
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "State", "new_session_id", "prepare",
 ]  # fmt: skip
 
-TEXT_PART_CHARS = 256 << 10  # longer texts go into records of their own, in parts of this
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _MAX_VERDICTS = 4096
 
@@ -31,7 +30,7 @@ _MAX_VERDICTS = 4096
 class SessionStart:
     """Who opened a session, from where, to what: the session's first record.
 
-    ``source`` is the client's real address (``host:port``), ``peer`` the proxy's between, if any.
+    ``source`` is the client's real address, ``peer`` that of a proxy in between ("" = none).
     """
 
     session: str  # new_session_id()
@@ -42,6 +41,9 @@ class SessionStart:
     database: str
     role: str
     source: str
+    source_port: int | None = None
+    identity_id: int | None = None
+    target_id: int | None = None
     application_name: str = ""
     client: str = ""  # driver or client, as far as it can be told
     tls: str = ""  # "TLSv1.3 TLS_AES_256_GCM_SHA384", "" = plain
@@ -82,9 +84,10 @@ class SessionRecorder:
         self._verdicts: dict[int, tuple[Verdict, orjson.Fragment]] = {}
         body = {
             "session": start.session, "at": journal.now(), "identity": start.identity,
-            "identity_kind": start.identity_kind, "credential": start.credential,
-            "target": start.target, "database": start.database, "role": start.role,
-            "source": start.source, "peer": start.peer,
+            "identity_id": start.identity_id, "identity_kind": start.identity_kind,
+            "credential": start.credential, "target": start.target, "target_id": start.target_id,
+            "database": start.database, "role": start.role, "source": start.source,
+            "source_port": start.source_port, "peer": start.peer,
             "application_name": start.application_name, "client": start.client, "tls": start.tls,
             "way": start.way, "grant": start.grant, "reason": start.reason,
             "policy_version": start.policy_version, "durability": start.durability,

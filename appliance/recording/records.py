@@ -26,6 +26,7 @@ RECORD_HEAD = struct.Struct("<IIB32s")
 RECORD_BYTES = RECORD_HEAD.size  # 41, before the body
 GENESIS = bytes(32)
 MAX_BODY = 8 << 20  # larger texts are written in parts
+TEXT_PART_CHARS = 256 << 10  # longer texts go into records of their own, in parts of this
 POSITION_SHIFT = 32  # position = segment number << 32 | offset in the segment
 
 _HEADER = struct.Struct("<8sII32s")
@@ -118,11 +119,11 @@ def pack_header(header: Header) -> bytes:
 
 
 def unpack_header(block: bytes) -> Header | None:
-    """Return what a header block says; None when the segment was never begun (all zero).
+    """Return what a header block says; None when the segment is not begun.
 
-    Raises ``TornRecord`` when the block is damaged.
+    The first four bytes are written last, so they tell. Raises ``TornRecord`` for a damaged one.
     """
-    if not any(block):
+    if not any(block[:4]):
         return None
     if len(block) < HEADER_BYTES or block[:8] != MAGIC:
         raise TornRecord(0, "the segment header is damaged")
