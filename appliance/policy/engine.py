@@ -22,6 +22,24 @@ from appliance.sql.facts import Effect, EffectClass, Facts, Statement
 
 DEFAULT = "default"
 _KNOWN_VERDICTS = 256
+# Settings that drivers send of themselves at every connect, and that change only how values look.
+# A start-up parameter is judged as a SET: were these not exempt as SHOW is, a default_action of
+# block would lock every client out.
+_LOOKS = frozenset(
+    {
+        "application_name",
+        "bytea_output",
+        "client_encoding",
+        "client_min_messages",
+        "datestyle",
+        "extra_float_digits",
+        "intervalstyle",
+        "lc_monetary",
+        "lc_numeric",
+        "lc_time",
+        "timezone",
+    }
+)
 _UNKNOWN = Effect(EffectClass.UNKNOWN)
 
 
@@ -71,11 +89,7 @@ class Policy:
             self._known.popitem(last=False)
         return verdict
 
-    def decide_setting(self, facts: Facts, harmless: bool) -> Verdict:
-        """Decide a start-up parameter. ``harmless``: only rules that name its class concern it."""
-        return self._judge(facts, named_only=harmless)
-
-    def _judge(self, facts: Facts, named_only: bool = False) -> Verdict:
+    def _judge(self, facts: Facts) -> Verdict:
         if facts.refusal:
             rule = PREFIX + UNREADABLE.name
             blocked = EffectDecision(_UNKNOWN, Action.BLOCK, rule)
@@ -90,7 +104,7 @@ class Policy:
             )
         for statement in facts.statements:
             for effect in _effects(statement):
-                only = named_only or effect.default_exempt
+                only = effect.default_exempt or _only_looks(statement, effect)
                 action, decider = self._strictest(effect, only)
                 name = decider.compiled.rule.name if decider else DEFAULT
                 decisions.append(EffectDecision(effect, action, name))
@@ -158,3 +172,13 @@ def _effects(statement: Statement) -> tuple[Effect, ...]:
     ):
         return (*effects, _UNKNOWN)
     return effects
+
+
+def _only_looks(statement: Statement, effect: Effect) -> bool:
+    """Return whether an effect sets nothing but how values look."""
+    return (
+        effect.cls is EffectClass.SESSION
+        and statement.kind == "VariableSetStmt"
+        and bool(statement.settings)
+        and all(setting.name in _LOOKS for setting in statement.settings)
+    )

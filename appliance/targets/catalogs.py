@@ -1,0 +1,49 @@
+"""Reads a target database's catalog, as the role that is for that."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.types.json import set_json_loads
+
+from appliance.entities import Target
+from appliance.errors import NotFound, Unreachable
+from appliance.sql.catalog import CATALOG_SQL, Catalog
+from appliance.targets.connect import Connection, connected, said
+from appliance.targets.reach import reach
+from appliance.targets.steps import StepFailed
+
+READ_S = 30
+
+
+def load_catalog(target: Target, database: str, secret: str) -> Catalog:
+    """Read the catalog of one database of a target, as its catalog role.
+
+    Raises: ``Unreachable`` that says what is wrong and how to mend it.
+    """
+    role = target.reader
+    if role is None:
+        raise NotFound(f"target {target.name} has no upstream role", "add one that may read it")
+    try:
+        with connected(target, role.name, database, secret, reach(target)) as connection:
+            return read_catalog(connection)
+    except StepFailed as failed:
+        step = failed.step
+        raise Unreachable(f"target {target.name}: {step.detail}", step.hint) from None
+    except psycopg.Error as error:
+        raise Unreachable(
+            f"target {target.name}: the catalog cannot be read: {said(error, secret)}",
+            "the catalog role needs no more than CONNECT; the server's log says more",
+        ) from None
+
+
+def read_catalog(connection: Connection, timeout_s: int = READ_S) -> Catalog:
+    """Read the catalog over an open connection; nothing of the role's own settings takes part."""
+    set_json_loads(lambda data: data, connection)
+    connection.execute("SET search_path = pg_catalog")
+    connection.execute("SET default_transaction_read_only = on")
+    connection.execute(f"SET statement_timeout = '{int(timeout_s)}s'".encode())
+    row = connection.execute(CATALOG_SQL.encode()).fetchone()
+    data = row[0] if row else b"{}"
+    if not isinstance(data, bytes | bytearray | memoryview):
+        data = str(data).encode()
+    return Catalog.from_json(bytes(data))
