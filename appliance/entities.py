@@ -60,7 +60,7 @@ class UpstreamRole:
     """
 
     name: str
-    sealed_secret: bytes | None = None
+    sealed_secret: bytes | None = field(default=None, repr=False)
     password_env: str | None = None
     password_file: str | None = None
 
@@ -100,7 +100,7 @@ class Credential:
 
     id: int
     kind: str  # "password"; "federated" follows
-    verifier: str
+    verifier: str = field(repr=False)
     created_at: datetime
     created_by: str
     expires_at: datetime | None = None

@@ -23,7 +23,7 @@ class Change:
     by: Actor
     now: datetime
 
-    def note(self, action: str, subject: str, **detail: Any) -> None:
+    def note(self, action: str, subject: str, /, **detail: Any) -> None:
         """Write the audit event of something that decides nothing (a sign-in, a kill)."""
         AuditRow.insert(
             at=self.now,
@@ -35,7 +35,7 @@ class Change:
             detail=detail,
         ).execute()
 
-    def decides(self, action: str, subject: str, **detail: Any) -> None:
+    def decides(self, action: str, subject: str, /, **detail: Any) -> None:
         """Write the audit event, and make every worker load the new snapshot."""
         self.note(action, subject, **detail)
         if self.store.bump_once():

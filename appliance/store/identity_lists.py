@@ -124,6 +124,19 @@ def all_names(store: Store) -> tuple[str, ...]:
         return tuple(name for (name,) in query.tuples())
 
 
+def owner_names(store: Store) -> tuple[str, ...]:
+    """Return the names of those who own something, for filters."""
+    with store.reading():
+        owned, owner = IdentityRow.alias(), IdentityRow
+        query = (
+            owner.select(owner.name)
+            .join(owned, on=((owned.owner == owner.id) | (owned.backup_owner == owner.id)))
+            .distinct()
+            .order_by(owner.name)
+        )
+        return tuple(name for (name,) in query.tuples())
+
+
 def _records(rows: list[Any], now: datetime) -> tuple[IdentityRecord, ...]:
     ids = [row.id for row in rows]
     owner_ids = {i for row in rows for i in (row.owner_id, row.backup_owner_id) if i}

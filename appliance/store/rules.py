@@ -55,7 +55,7 @@ def create(
             created_at=now,
             changed_at=now,
         )
-        doing.decides("rule.create", rule.name, **_document(rule))
+        doing.decides("rule.create", rule.name, rule=_document(rule))
         return int(row.id)
 
 
