@@ -199,7 +199,7 @@ class PostgresServer:
             text=True,
             cwd=self.directory,
             env=_environment(),
-            **_unprivileged(),
+            **unprivileged(),
         )
         password_file.unlink()
         if done.returncode:
@@ -231,7 +231,7 @@ class PostgresServer:
                 cwd=self.directory,
                 env=_environment(),
                 start_new_session=True,  # Ctrl-C is for whoever started us, who then stops us
-                **_unprivileged(),
+                **unprivileged(),
             )
 
     def _end(self, how: signal.Signals) -> None:
@@ -273,7 +273,8 @@ def _account() -> pwd.struct_passwd | None:
     )
 
 
-def _unprivileged() -> dict[str, Any]:  # keyword arguments of subprocess
+def unprivileged() -> dict[str, Any]:
+    """Return the keyword arguments by which subprocess starts a server program."""
     account = _account()
     if account is None:
         return {}
