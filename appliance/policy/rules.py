@@ -114,39 +114,16 @@ def _parsed(texts: tuple[str, ...], parse: Callable[[str], T]) -> tuple[tuple[T,
     return tuple(found), len(found) < len(texts)
 
 
-def rule_problems(rule: PolicyRule) -> list[tuple[str, str]]:
-    """Return what is wrong with a rule, as (field, sentence): for forms and ``apply``."""
+def contradictions(rule: PolicyRule) -> list[tuple[str, str]]:
+    """Return conditions that nothing can meet together, as (field, sentence): for forms, apply."""
     found: list[tuple[str, str]] = []
-    if rule.action not in ACTIONS:
-        found.append(("action", f"expected allow, block or approve, got {rule.action!r}"))
-    for command in rule.commands:
-        if command.lower() not in _CLASSES:
-            found.append(("commands", f"unknown class {command!r}; there are {_all_classes()}"))
-    found += _pattern_problems("tables", rule.tables, name_pattern)
-    found += _pattern_problems("columns", rule.columns, column_pattern)
-    found += _pattern_problems("functions", rule.functions, name_pattern)
     if rule.functions and (rule.tables or rule.columns):
         found.append(("functions", "an effect is on a table or on a function: make two rules"))
-    writes = {command.lower() for command in rule.commands} & {cls.value for cls in _WRITES}
-    if rule.without_where is not None and rule.commands and not writes:
+    named = {command.lower() for command in rule.commands}
+    writes = {cls.value for cls in _WRITES}
+    if rule.without_where is not None and named and not named & writes:
         found.append(("without_where", "only delete and update have a WHERE that counts here"))
     return found
-
-
-def _pattern_problems(
-    field: str, texts: tuple[str, ...], parse: Callable[[str], object]
-) -> list[tuple[str, str]]:
-    found = []
-    for text in texts:
-        try:
-            parse(text)
-        except BadPattern as error:
-            found.append((field, str(error)))
-    return found
-
-
-def _all_classes() -> str:
-    return ", ".join(cls.value for cls in EffectClass)
 
 
 def _session(compiled: CompiledRule, subject: Subject) -> Match:
