@@ -74,7 +74,10 @@ class Indexer:
         if self._audit is not None:
             if not taken:
                 taken += self._adopt_abandoned()
-            taken += self._audit.drain()
+            try:
+                taken += self._audit.drain()
+            except JournalUnavailable as error:
+                self._say_damaged("indexer", 0, str(error))  # events wait in the store
         return taken
 
     def close(self) -> None:
@@ -242,6 +245,6 @@ class Indexer:
         if self._damaged.get(name) != position:
             self._damaged[name] = position
             _log.error(
-                "a journal is damaged; run: gatepost audit verify",
+                "a journal is not as it should be; run: gatepost audit verify",
                 journal=name, at=describe_position(position), why=why,
             )  # fmt: skip

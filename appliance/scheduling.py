@@ -1,0 +1,101 @@
+"""Timed jobs: each slot of each job runs once, however many processes share the store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+
+from appliance.clock import Clock
+from appliance.config import Config
+from appliance.errors import GatepostError
+from appliance.sealing import Sealer, load_master_key
+from appliance.store import catalogs, housekeeping, snapshots
+from appliance.store.database import Store
+from appliance.targets import load_catalog, open_secret
+
+_log = structlog.get_logger("scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """``run`` returns what to say about it in one line; it may raise ``GatepostError``."""
+
+    name: str
+    every: timedelta
+    run: Callable[[], str]
+
+    def slot(self, timestamp: float) -> int:
+        """Return the number of the present interval since the epoch."""
+        return int(timestamp // self.every.total_seconds())
+
+
+class Scheduler:
+    """Call ``step`` every few seconds."""
+
+    def __init__(self, store: Store, clock: Clock, jobs: tuple[Job, ...]) -> None:
+        self._store = store
+        self._clock = clock
+        self._jobs = jobs
+        self._tried: dict[str, int] = {}  # the slot that is settled, by job
+        self._by = f"{os.uname().nodename}/{os.getpid()}"
+
+    def step(self) -> int:
+        """Run what is due and nobody else has claimed; return how many jobs ran.
+
+        Raises ``StoreUnavailable``: nothing was claimed, call again later.
+        """
+        ran = 0
+        for job in self._jobs:
+            slot = job.slot(self._clock.timestamp())
+            if self._tried.get(job.name) == slot:
+                continue
+            claimed = housekeeping.claim(self._store, self._clock.now(), job.name, slot, self._by)
+            self._tried[job.name] = slot
+            if claimed:
+                self._run(job, slot)
+                ran += 1
+        return ran
+
+    def _run(self, job: Job, slot: int) -> None:
+        try:
+            outcome = job.run()
+            _log.info("job done", job=job.name, outcome=outcome)
+        except GatepostError as error:
+            outcome = str(error)
+            _log.warning("job failed", job=job.name, why=outcome)
+        except Exception as error:  # a job's top: the others go on
+            outcome = f"defect: {type(error).__name__}"
+            _log.exception("job failed", job=job.name)
+        housekeeping.finished(self._store, self._clock.now(), job.name, slot, outcome)
+
+
+def jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
+    """Return the appliance's timed jobs."""
+    return (
+        Job("purge", timedelta(hours=1), lambda: f"{housekeeping.purge(store, clock.now())} rows"),
+        Job("catalogs", timedelta(minutes=5), lambda: refresh_catalogs(config, store, clock)),
+    )
+
+
+def refresh_catalogs(config: Config, store: Store, clock: Clock) -> str:
+    """Read each target's catalog anew; one that cannot be reached does not stop the others."""
+    sealer = Sealer(load_master_key(config))
+    targets = snapshots.load(store, clock.now()).targets.values()
+    failed = []
+    for target in targets:
+        role = target.reader
+        if role is None:
+            continue
+        try:
+            secret = open_secret(role, target.id, sealer)
+            catalog = load_catalog(target, target.database, secret)
+            catalogs.put(store, clock.now(), target.name, target.database, catalog.to_json())
+        except GatepostError as error:
+            failed.append(target.name)
+            _log.warning("a catalog cannot be read", target=target.name, why=str(error))
+    read = len(targets) - len(failed)
+    return f"{read} read" + (f", not readable: {', '.join(failed)}" if failed else "")
