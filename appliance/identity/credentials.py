@@ -88,7 +88,7 @@ def rotate(
         if expires_at is None and old.expires_at is not None:
             expires_at = now + (old.expires_at - old.created_at)
         row = old.identity
-        made = _make(doing, sealer, row, expires_at, secret, secret_env or old.secret_env, old)
+        made = _make(doing, sealer, row, expires_at, secret, secret_env, old)
         end = now + overlap
         if old.ends_at is None or end < old.ends_at:
             CredentialRow.update(ends_at=end).where(CredentialRow.id == old.id).execute()

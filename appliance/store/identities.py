@@ -20,7 +20,6 @@ from appliance.store.identity_lists import (
     find,
     get,
     get_by_id,
-    owner_names,
 )
 from appliance.store.models import AccountRow, CredentialRow, IdentityRow, SignInRow
 
@@ -35,7 +34,6 @@ __all__ = [
     "find",
     "get",
     "get_by_id",
-    "owner_names",
     "retire",
     "set_permission_roles",
     "set_status",

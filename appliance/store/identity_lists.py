@@ -103,7 +103,13 @@ def find(
             owners = row.alias()
             ids = owners.select(owners.id).where(owners.name == owner)
             query = query.where(row.owner.in_(ids) | row.backup_owner.in_(ids))
+        nobodys = (
+            row.owner.is_null()
+            & (row.kind != IdentityKind.HUMAN.value)
+            & (row.status != IdentityStatus.RETIRED.value)
+        )
         columns = {
+            "attention": peewee.Case(None, ((nobodys, 0),), 1),  # machines without an owner first
             "name": row.name,
             "kind": row.kind,
             "status": row.status,
@@ -112,7 +118,7 @@ def find(
             "expires_at": peewee.fn.COALESCE(row.expires_at, 1 << 62),
         }
         found = paginate(
-            query, lambda r: r, sort=sort, columns=columns, tie=row.id, page=page, size=size
+            query, lambda r: r, sort=sort, columns=columns, tie=row.name, page=page, size=size
         )
         return Page(_records(list(found.items), now), found.total, page, size)
 
@@ -121,19 +127,6 @@ def all_names(store: Store) -> tuple[str, ...]:
     """Return the names of all identities, for choices and completion."""
     with store.reading():
         query = IdentityRow.select(IdentityRow.name).order_by(IdentityRow.name)
-        return tuple(name for (name,) in query.tuples())
-
-
-def owner_names(store: Store) -> tuple[str, ...]:
-    """Return the names of those who own something, for filters."""
-    with store.reading():
-        owned, owner = IdentityRow.alias(), IdentityRow
-        query = (
-            owner.select(owner.name)
-            .join(owned, on=((owned.owner == owner.id) | (owned.backup_owner == owner.id)))
-            .distinct()
-            .order_by(owner.name)
-        )
         return tuple(name for (name,) in query.tuples())
 
 
@@ -180,6 +173,21 @@ def _records(rows: list[Any], now: datetime) -> tuple[IdentityRecord, ...]:
             last_used_at=row.last_used_at,
         )
         for row in rows
+    )
+
+
+def _attention() -> Any:
+    """Rank what a reviewer should see first: machines nobody answers for, then what is off."""
+    row = IdentityRow
+    ownerless = row.owner.is_null() & (row.kind != IdentityKind.HUMAN.value)
+    return peewee.Case(
+        None,
+        (
+            (row.status == IdentityStatus.RETIRED.value, 3),
+            (ownerless, 0),
+            (row.status != IdentityStatus.ACTIVE.value, 1),
+        ),
+        2,
     )
 
 
