@@ -103,7 +103,7 @@ def _ports(offset: int | None) -> Ports:
 
 @contextlib.contextmanager
 def _signals_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal clean up as Ctrl-C does; then let nothing cut that short."""
+    """Let SIGTERM and a closed terminal end the demo as Ctrl-C does."""
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:

@@ -64,6 +64,13 @@ class Serve:
         return self.data_dir / "serve.log"
 
     @property
+    def pid(self) -> int:
+        """Return the process id of a started ``serve``."""
+        if self._process is None:
+            raise RuntimeError("serve was not started")
+        return self._process.pid
+
+    @property
     def config(self) -> Config:
         """Return the settings as its processes read them."""
         return config_from_environment(self.environ)
