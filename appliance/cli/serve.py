@@ -10,12 +10,18 @@ from importlib.resources import files
 import click
 
 from appliance import runfile
+from appliance.clock import clock_from_environment
 from appliance.config import Config, config_from_environment
 from appliance.entities import Limits
 from appliance.listening import Listener, bind, port_of
+from appliance.logging import configure
+from appliance.sealing import load_master_key
+from appliance.store import accounts
+from appliance.store.actors import system_actor
 from appliance.store.database import open_store
 from appliance.store.migrate import migrate
 from appliance.supervisor import ChildSpec, Phase, Supervisor
+from appliance.tls import certificate_files
 
 # libev: gevent's libuv loop costs about twice the CPU (docs/performance.md)
 _GEVENT = {"GEVENT_LOOP": "libev-cext"}
@@ -26,18 +32,38 @@ _AFTER_A_CRASH_S = 30.0  # how long the processes of a killed appliance may keep
 def command() -> int:
     """Run the gateway, the page, the indexer and the scheduler until SIGTERM."""
     config = config_from_environment()
+    configure(config.log_format, "serve")
     with ExitStack() as stack:
         unclean = stack.enter_context(runfile.only_one(config.data_dir, config.run_dir))
         wait_s = _AFTER_A_CRASH_S if unclean else 0.0
         gateway = stack.enter_context(bind("GATEPOST_PROXY_LISTEN", config.proxy_listen, wait_s))
         page = stack.enter_context(bind("GATEPOST_WEB_LISTEN", config.web_listen, wait_s))
-        migrate(open_store(config.store_url))
+        link = _prepare(config)
         runfile.RunFile(os.getpid(), config.proxy_host, port_of(gateway), config.public_url).save(
             config.run_dir
         )
-        _announce(config, gateway, page)
+        _announce(config, gateway, page, link)
         supervisor = Supervisor(children(config, gateway, page), drain_s=Limits().drain_s + 5.0)
         return supervisor.run()
+
+
+def _prepare(config: Config) -> str | None:
+    """Bring the store up to date and make the keys; return the set-up link where it is needed.
+
+    The keys are made here, once, so that the workers need not race for them.
+    """
+    now = clock_from_environment().now()
+    load_master_key(config)
+    certificate_files(config, now)
+    store = open_store(config.store_url)
+    try:
+        migrate(store)
+        if accounts.has_admin(store, now):
+            return None
+        token = accounts.setup_link(store, system_actor("serve"), now)
+        return f"{config.public_url}/setup/{token}"
+    finally:
+        store.close()
 
 
 def children(config: Config, gateway: Listener, page: Listener) -> list[ChildSpec]:
@@ -59,7 +85,7 @@ def children(config: Config, gateway: Listener, page: Listener) -> list[ChildSpe
         name="web",
         argv=(
             *(python, "-m", "gunicorn", "-c", str(files("web") / "gunicorn_conf.py")),
-            *("--bind", f"fd://{page.fileno()}", "web.wsgi:app"),
+            *("--bind", f"fd://{page.fileno()}", *_certificate(config), "web.wsgi:app"),
         ),
         fds=(page.fileno(),),
         environ=_GEVENT,
@@ -73,12 +99,22 @@ def children(config: Config, gateway: Listener, page: Listener) -> list[ChildSpe
     ]
 
 
-def _announce(config: Config, gateway: Listener, page: Listener) -> None:
+def _certificate(config: Config) -> tuple[str, ...]:
+    """Return gunicorn's options for https with the gateway's own certificate."""
+    if not config.web_tls:
+        return ()
+    found = certificate_files(config, clock_from_environment().now())
+    return ("--certfile", str(found.certificate), "--keyfile", str(found.key))
+
+
+def _announce(config: Config, gateway: Listener, page: Listener, link: str | None) -> None:
     """Say on one line each what listens where."""
     workers = f"{config.workers} worker{'s' if config.workers > 1 else ''}"
     click.echo(f"gateway  {_address(gateway)}  ({workers}; clients use {config.proxy_host})")
     click.echo(f"page     {config.public_url}  (listens on {_address(page)})")
     click.echo(f"data     {config.data_dir}")
+    if link:
+        click.echo(f"set up   {link}  (one time, valid 1 h: makes the first admin)")
     sys.stdout.flush()
 
 
