@@ -1,4 +1,4 @@
-"""The catalogs of the targets as this worker has them: read off the loop, shared by its sessions."""
+"""The targets' catalogs as this worker has them: read off the loop, shared by its sessions."""
 
 from __future__ import annotations
 

@@ -80,11 +80,7 @@ class Endpoint:
 
     def send(self, buffers: list[Buffer]) -> None:
         """Send; what the socket does not take now is copied to ``pending``. Raises OSError."""
-        data: Buffer
-        if len(buffers) == 1:
-            data = buffers[0]
-        else:
-            data = b"".join(buffers)
+        data = buffers[0] if len(buffers) == 1 else b"".join(buffers)
         if self.pending:
             self.pending += data
             return

@@ -35,40 +35,24 @@ class InFlight:
     ``on_done``: called when it is answered or skipped.
     """
 
-    __slots__ = (
-        "at",
-        "bytes_out",
-        "decision",
-        "kind",
-        "max_rows",
-        "on_done",
-        "own",
-        "prepared",
-        "plan",
-        "portal",
-        "records",
-        "refusal",
-        "row",
-        "started",
-        "undo",
-    )
+    # Class attributes as defaults: most messages set one or two of them, on the hot path.
+    records: tuple[int, ...] = ()
+    at = 0
+    row: bytes | None = None  # the first DataRow of an own exchange
+    bytes_out = 0
+    max_rows = 0
+    refusal: Refusal | None = None
+    portal: Portal | None = None
+    prepared: Prepared | None = None
+    decision: Decision | None = None
+    plan: ResultPlan | None = None
+    undo: Callable[[], None] | None = None
+    on_done: Callable[[], None] | None = None
 
     def __init__(self, kind: Kind, *, own: bool = False, started: float = 0.0) -> None:
         self.kind = kind
         self.own = own
         self.started = started
-        self.records: tuple[int, ...] = ()
-        self.at = 0
-        self.row: bytes | None = None  # the first DataRow of an own exchange
-        self.bytes_out = 0
-        self.max_rows = 0
-        self.refusal: Refusal | None = None
-        self.portal: Portal | None = None
-        self.prepared: Prepared | None = None
-        self.decision: Decision | None = None
-        self.plan: ResultPlan | None = None
-        self.undo: Callable[[], None] | None = None
-        self.on_done: Callable[[], None] | None = None
 
 
 class Queue:
@@ -96,7 +80,7 @@ class Queue:
         return items[0] if items else None
 
     def push(self, item: InFlight) -> None:
-        """Append a message that was handed over. A Sync in copy-in mode is ignored by the target."""
+        """Append a message that was handed over; the target ignores a Sync in copy-in mode."""
         if self.copy_in:
             if item.kind is Kind.SYNC:
                 return

@@ -297,12 +297,11 @@ class Judge:
     @staticmethod
     def _encoding_refusal(facts: Facts) -> str:
         for statement in facts.statements:
-            for change in statement.settings:
-                if change.name == "client_encoding" and change.value is not None:
-                    if change.value.upper() not in ("DEFAULT", "AUTO") and not codec_of(
-                        change.value
-                    ):
-                        return f"client_encoding {change.value[:40]} cannot be read safely: use UTF8"
+            for name, value in ((c.name, c.value) for c in statement.settings):
+                if name != "client_encoding" or value is None or value.upper() == "DEFAULT":
+                    continue
+                if codec_of(value) is None:
+                    return f"client_encoding {value[:40]} cannot be read safely: use UTF8"
         return ""
 
     def _unreadable(self) -> Decision:

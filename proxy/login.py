@@ -1,8 +1,7 @@
-"""One client's way in, in a greenlet: first packets, TLS, proof, grant, target, then the session."""
+"""One client's way in, in a greenlet: its arrival, proof, grant, target, then the session."""
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
 import time
@@ -12,17 +11,17 @@ import gevent
 import structlog
 
 from appliance import targets
-from appliance.config import Network
 from appliance.entities import Durability
 from appliance.errors import GatepostError, JournalUnavailable, ProtocolError
 from appliance.identity import login as logins
 from appliance.identity.login import Admission, LoginRequest, Refused
 from appliance.identity.scram import mock_verifier
-from appliance.policy.wording import refusal_text
 from appliance.policy.subject import Subject
+from appliance.policy.wording import refusal_text
 from appliance.recording.recorder import SessionRecorder, SessionStart, new_session_id
 from appliance.sql.settings import setting_facts
-from proxy import proxy_protocol, startup
+from proxy import startup
+from proxy.arrival import Arrival, Left, is_in
 from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_way
 from proxy.connection import Connection
 from proxy.encodings import codec_of
@@ -38,12 +37,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("proxy")
 
-_HEADER_PAUSE_S = 0.02
-
-
-class _Ended(Exception):
-    """The login is over; the client has been told."""
-
 
 class Login:
     """The login of one client. ``run`` returns when the session has begun, or nothing is left."""
@@ -52,24 +45,19 @@ class Login:
         keep_alive(sock)
         self._worker = worker
         self._client = Endpoint(sock)
-        self._peer = peer
-        self._source, self._port = peer, port
-        self._via = ""
+        self._arrival = Arrival(self._client, peer, port)
         self._messages = framing.MessageBuffer(framing.login_rules())
-
-    @property
-    def source(self) -> str:
-        """Return the client's address, as far as it is known."""
-        return self._source
 
     def run(self) -> None:
         """Log the client in; closes the connection unless a session took it over."""
         taken = False
-        seconds = self._worker.snapshot.settings.limits.login_time_s
+        seconds = self._worker.limits.login_time_s
         try:
             with gevent.Timeout(seconds, TimeoutError()):
                 taken = self._run()
-        except (_Ended, TimeoutError, OSError, ssl.SSLError):
+        except startup.StartupRefused as refused:
+            self._write(refused.reply)
+        except (Left, TimeoutError, OSError, ssl.SSLError):
             pass  # left, too slow, or told why: nothing to say any more
         except ProtocolError as error:
             self._write(error_response("FATAL", "08P01", f"gatepost: {error.message}"))
@@ -81,75 +69,20 @@ class Login:
                 self._client.close()
 
     def _run(self) -> bool:
-        self._read_proxy_header()
-        received = self._first_packets()
-        if received is None:
+        arrival, worker = self._arrival, self._worker
+        arrival.read_proxy_header(worker.config.proxy_protocol_from)
+        received = arrival.first_packets(worker.tls.context)
+        if isinstance(received, startup.Cancel):
+            worker.cancel(received.process_id, received.secret_key)
             return False
         if received.negotiate:
             self._client.write(received.negotiate)
         self._messages.feed(received.rest)
-        request = logins.parse_startup(received.parameters, self._source, self._client.is_tls)
+        request = logins.parse_startup(received.parameters, arrival.source, self._client.is_tls)
         if isinstance(request, Refused):
             self._fatal(request.sqlstate, request.message, request.hint)
             return False
         return self._session(request, received)
-
-    # -- first packets -------------------------------------------------------------------------
-
-    def _read_proxy_header(self) -> None:
-        """Take the balancer's header, and not a byte more: TLS may follow at once."""
-        if not _is_in(self._peer, self._worker.config.proxy_protocol_from):
-            return
-        while True:
-            data = self._client.peek(proxy_protocol.V2_MAX + 16)
-            if not data:
-                raise _Ended
-            header = proxy_protocol.parse(data)
-            if header is not None:
-                break
-            gevent.sleep(_HEADER_PAUSE_S)  # a header in pieces: rare, and it stays readable
-        left = header.consumed
-        while left:
-            left -= len(self._client.read(left))
-        if header.source is not None:
-            self._via, self._source, self._port = self._peer, header.source, header.port
-
-    def _first_packets(self) -> startup.StartupReceived | None:
-        """Return the start-up packet; None when the connection was for something else."""
-        machine = startup.Startup(offers_tls=True)
-        try:
-            if machine.begins_with_tls(self._client.peek(1)):  # TLS itself has to read it
-                self._start_tls(machine)
-            while True:
-                data = self._client.read()
-                if not data:
-                    return None
-                match machine.feed(data):
-                    case None:
-                        continue
-                    case startup.Answer(answer):
-                        self._client.write(answer)
-                    case startup.StartTls(answer):
-                        if self._client.has_arrived():
-                            raise startup.StartupRefused(
-                                "received unencrypted data after SSL request"
-                            )
-                        self._client.write(answer)
-                        self._start_tls(machine)
-                    case startup.Cancel(process_id, key):
-                        self._worker.cancel(process_id, key)
-                        return None
-                    case startup.StartupReceived() as received:
-                        return received
-        except startup.StartupRefused as refused:
-            self._write(refused.reply)
-            return None
-
-    def _start_tls(self, machine: startup.Startup) -> None:
-        self._client.start_tls(self._worker.tls.context)
-        sock = self._client.sock
-        if isinstance(sock, ssl.SSLSocket):
-            machine.tls_started(sock.selected_alpn_protocol())
 
     # -- proof ---------------------------------------------------------------------------------
 
@@ -159,7 +92,9 @@ class Login:
         if unavailable is not None:
             self._fatal(*unavailable)
             return False
-        if not self._client.is_tls and not _is_in(self._source, worker.config.plaintext_from):
+        if not self._client.is_tls and not is_in(
+            self._arrival.source, worker.config.plaintext_from
+        ):
             self._note(request, "no TLS", "28000")
             self._fatal(
                 "28000",
@@ -167,7 +102,7 @@ class Login:
                 "Add sslmode=require to the connection string.",
             )
             return False
-        busy = worker.limits_reached(request.user, self._source)
+        busy = worker.limits_reached(request.user, source)
         if busy:
             self._note(request, busy, "53300")
             self._fatal("53300", f"gatepost: {busy}", "Close what is not used, or try again later.")
@@ -180,15 +115,15 @@ class Login:
         return self._open(admission, received)
 
     def _prove(self, request: LoginRequest) -> Admission | Refused:
-        """Return the admission, or why not; raises _Ended when the proof failed."""
+        """Return the admission, or why not; raises Left when the proof failed."""
         worker = self._worker
         now = worker.clock.now()
-        keys = (f"source {self._source}", f"identity {request.user}")
+        keys = (f"source {self._arrival.source}", f"identity {request.user}")
         gevent.sleep(worker.throttle.delay_s(keys, time.monotonic()))
         way = logins.choose_way(worker.snapshot, request, now)
         if isinstance(way, Refused):
             self._refuse(request, way)
-            raise _Ended
+            raise Left
         verifiers = [credential.verifier for credential in way.credentials]
         if not verifiers:
             verifiers = [mock_verifier(worker.sealer.login_secret, request.user)]
@@ -202,9 +137,9 @@ class Login:
             self._note(request, fault.reason if is_proof else failed.reason, failed.sqlstate)
             hint = fault.hint if is_proof else ""
             self._fatal(failed.sqlstate, failed.message, hint, failed.detail)
-            raise _Ended from None
+            raise Left from None
         if not way.credentials:  # a mock verifier lets nobody pass; if it did, that is the end
-            raise _Ended
+            raise Left
         worker.throttle.succeeded(keys)
         if proved.last:
             self._client.write(proved.last)
@@ -228,7 +163,7 @@ class Login:
         while (message := self._messages.next()) is None:
             data = self._client.read()
             if not data:
-                raise _Ended
+                raise Left
             self._messages.feed(data)
         kind, body = message
         if kind != codes.PASSWORD:
@@ -297,9 +232,7 @@ class Login:
     ) -> Connection:
         worker, ready = self._worker, upstream.ready
         request = admission.request
-        durability = (
-            admission.target.durability or worker.snapshot.settings.durability
-        )
+        durability = admission.target.durability or worker.snapshot.settings.durability
         start = SessionStart(
             session=new_session_id(worker.clock),
             identity=admission.identity.name,
@@ -308,10 +241,10 @@ class Login:
             target=admission.target.name,
             database=admission.database,
             role=admission.role.name,
-            source=_with_port(self._source, self._port),
+            source=self._arrival.address,
             application_name=request.application_name,
-            tls=_tls_of(self._client),
-            peer=self._via,
+            tls=self._arrival.tls,
+            peer=self._arrival.via,
             grant=admission.grant.id,
             reason=request.reason,
             policy_version=worker.snapshot.version,
@@ -332,7 +265,7 @@ class Login:
             ready.process_id, is_long=received.version > codes.PROTOCOL_3_0
         )
         connection = Connection(
-            worker, self._client, upstream, session, admission, key, self._source
+            worker, self._client, upstream, session, admission, key, self._arrival.source
         )
         session.judge = Judge(
             worker.parser,
@@ -374,12 +307,12 @@ class Login:
             self._worker.journal.login(
                 request.user[:200],
                 request.target[:200],
-                _with_port(self._source, self._port),
+                self._arrival.address,
                 reason=reason,
                 sqlstate=sqlstate,
                 application_name=request.application_name[:200],
-                tls=_tls_of(self._client),
-                peer=self._via,
+                tls=self._arrival.tls,
+                peer=self._arrival.via,
             )
         except JournalUnavailable:
             log.error("a refused login could not be recorded")
@@ -392,22 +325,3 @@ class Login:
             self._client.write(data)
         except OSError:
             return  # it left: nobody to tell
-
-
-def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
-    ip = ipaddress.ip_address(address)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return any(ip in network for network in networks)
-
-
-def _with_port(address: str, port: int) -> str:
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _tls_of(endpoint: Endpoint) -> str:
-    sock = endpoint.sock
-    if not isinstance(sock, ssl.SSLSocket):
-        return ""
-    cipher = sock.cipher()
-    return f"{sock.version()} {cipher[0] if cipher else ''}".strip()

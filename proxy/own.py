@@ -1,4 +1,4 @@
-"""Exchanges of the gateway's own on the target connection: one query, one row, answers swallowed."""
+"""Exchanges of the gateway's own on the target connection: one query, one row, swallowed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from proxy.session import Session
 
 _HEADER = struct.Struct("!i")
-_DATA_ROW, _COPY_DATA = ord("D"), ord("d")
+_ROWS = frozenset(b"Dd")  # DataRow, CopyData
 _LARGEST_CONTROL = 64 << 20  # bytes of a message that is looked at whole
 
 # What a handler returns instead of replacement bytes.
@@ -25,7 +25,7 @@ FORWARD: Final = None
 DROP: Final = b""
 
 
-def scan(session: Session, view: memoryview) -> int:
+def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, on the hot path
     """Handle the messages in ``view``; returns how many bytes were used.
 
     Rows that no plan rewrites are jumped over from frame to frame and forwarded in runs.
@@ -33,6 +33,7 @@ def scan(session: Session, view: memoryview) -> int:
     size = len(view)
     pos = start = 0
     out = session.to_client
+    session.target_tail_needs = 5
     if session.pass_from_target:
         pos = min(size, session.pass_from_target)
         session.pass_from_target -= pos
@@ -42,7 +43,7 @@ def scan(session: Session, view: memoryview) -> int:
         end = pos + 1 + unpack(view, pos + 1)[0]
         if end < pos + 5:
             raise ProtocolError("upstream", f"invalid message length for type {chr(kind)}")
-        if kind == _DATA_ROW or kind == _COPY_DATA:
+        if kind in _ROWS:
             head = session.queue.head
             if head is None or head.kind not in _ROWS_FOR:
                 raise ProtocolError("upstream", "rows came that nothing asked for")
@@ -64,6 +65,7 @@ def scan(session: Session, view: memoryview) -> int:
         elif end - pos > _LARGEST_CONTROL:
             raise ProtocolError("upstream", f"message of type {chr(kind)} is too large")
         if end > size:
+            session.target_tail_needs = end - pos
             break
         handler = TABLE.get(kind)
         if handler is None:

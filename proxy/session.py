@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from appliance.entities import Durability
 from appliance.recording.recorder import Parameter, SessionRecorder, State
 from appliance.sql.facts import Facts
-from proxy import replies, requests
+from proxy import deciding, replies, requests
 from proxy.commands import AwaitDisk, Command, Prepare, Wait
 from proxy.inflight import InFlight, Kind, Queue
 from proxy.judge import Decision, Judge, Need
@@ -79,7 +79,9 @@ class Session:
         "statements",
         "status",
         "tail",
+        "tail_needs",
         "target_tail",
+        "target_tail_needs",
         "to_client",
         "to_upstream",
         "unsynced",
@@ -116,7 +118,9 @@ class Session:
         self.ready_records: tuple[int, ...] | None = None  # recorded, waiting for the disk
         self.ready_failed = False  # ... which did not take them
         self.tail = bytearray()
+        self.tail_needs = 5  # bytes until it is worth looking again
         self.target_tail = bytearray()
+        self.target_tail_needs = 5
         self.pass_from_client = 0  # bytes of a large message that only pass through
         self.pass_from_client_dropped = False
         self.pass_from_target = 0
@@ -133,7 +137,8 @@ class Session:
             self.tail += view
         elif self.tail:
             self.tail += view
-            self._scan_tail()
+            if len(self.tail) >= self.tail_needs:
+                self._scan_tail()
         else:
             used = requests.scan(self, view)
             if used < len(view):
@@ -143,9 +148,11 @@ class Session:
         """Take bytes from the target; raises ProtocolError("upstream")."""
         if self.target_tail:
             self.target_tail += view
-            data = bytes(self.target_tail)
+            if len(self.target_tail) < self.target_tail_needs:
+                return
+            data, self.target_tail = self.target_tail, bytearray()
             used = replies.scan(self, memoryview(data))
-            del self.target_tail[:used]
+            self.target_tail += memoryview(data)[used:]
         else:
             used = replies.scan(self, view)
             if used < len(view):
@@ -162,9 +169,9 @@ class Session:
 
     def _scan_tail(self) -> None:
         if self.tail:
-            data = bytes(self.tail)
+            data, self.tail = self.tail, bytearray()
             used = requests.scan(self, memoryview(data))
-            del self.tail[:used]
+            self.tail += memoryview(data)[used:]
 
     def write_outcomes(self) -> None:
         """Journal the outcomes that came with what was just sent: off the client's waiting."""
@@ -186,7 +193,7 @@ class Session:
                 self.judge.cannot_ask()
                 return self.decide(raw)
             self.wait = Wait.EXCHANGE
-            requests.ask_session(self, decision)
+            deciding.ask_session(self, decision)
         else:
             self.wait = Wait.TASK
             self.commands.append(Prepare(decision, raw))
@@ -198,7 +205,7 @@ class Session:
             return self.gate.closed.armed()
         if decision.verdict.is_allow:
             return None
-        return requests.refusal_of(decision.verdict).armed()
+        return deciding.refusal_of(decision.verdict).armed()
 
     def record(
         self,
@@ -216,9 +223,7 @@ class Session:
         if len(statements) <= 1:
             mark = statements[0].fingerprint if statements else ""
             return (
-                write(
-                    text, parameters, verdict, state, fingerprint=mark, durability=durability
-                ),
+                write(text, parameters, verdict, state, fingerprint=mark, durability=durability),
             )
         whole = text if isinstance(text, str) else text.text
         return tuple(
@@ -246,7 +251,7 @@ class Session:
         """Let the client wait until all in flight is answered; has the target answer now."""
         self.wait = Wait.DRAIN
         if self.unsynced:
-            self.to_upstream.append(requests.FLUSH)
+            self.to_upstream.append(deciding.FLUSH)
 
     def outcome(
         self,
@@ -297,4 +302,3 @@ class Session:
         item.on_done = on_done
         self.queue.push(item)
         return item
-

@@ -8,11 +8,19 @@ from proxy.judge import Decision
 class Prepared:
     """A prepared statement: its text and what was decided about it."""
 
-    __slots__ = ("decision", "oids", "raw")
+    __slots__ = ("decision", "is_sql", "oids", "raw")
 
-    def __init__(self, raw: bytes, decision: Decision, oids: tuple[int, ...] = ()) -> None:
-        self.raw = raw  # b"": made by SQL's PREPARE
+    def __init__(
+        self,
+        raw: bytes,
+        decision: Decision,
+        oids: tuple[int, ...] = (),
+        *,
+        is_sql: bool = False,
+    ) -> None:
+        self.raw = raw
         self.decision = decision
+        self.is_sql = is_sql  # made by PREPARE; ``raw`` is the text with the PREPARE in it
         self.oids = oids  # the parameter types that the client gave
 
 

@@ -229,9 +229,7 @@ class Worker:
             raise AssertionError("a target without roles has no sessions")
         secret = targets.open_secret(reader, target.id, self.sealer)
         catalog = targets.load_catalog(target, database, secret)
-        stored_catalogs.put(
-            self.store, self.clock.now(), target.name, database, catalog.to_json()
-        )
+        stored_catalogs.put(self.store, self.clock.now(), target.name, database, catalog.to_json())
         return catalog
 
     # -- the loop ------------------------------------------------------------------------------

@@ -1,0 +1,131 @@
+"""Decide and record one message before it goes on, or ask for what a decision needs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from appliance.errors import JournalUnavailable, ProtocolError
+from appliance.policy.verdict import Verdict
+from appliance.policy.wording import refusal_text
+from appliance.recording.recorder import State
+from appliance.sql.catalog import CATALOG_SQL, STATE_SQL, Catalog, SessionState
+from proxy.commands import Wait
+from proxy.inflight import InFlight, Kind
+from proxy.judge import Decision, Need
+from proxy.own import exchange
+from proxy.refusal import Refusal
+from proxy.statements import Prepared
+
+if TYPE_CHECKING:
+    from proxy.session import Session
+
+FLUSH: Final = b"H\0\0\0\4"
+SYNC: Final = b"S\0\0\0\4"
+
+# What a handler returns instead of replacement bytes.
+FORWARD: Final = None
+WAIT: Final = b"wait"  # compared by identity: leave the message where it is, look again later
+
+
+def refusal_of(verdict: Verdict) -> Refusal:
+    """Return what the client is told about a verdict that is not allow."""
+    message, hint = refusal_text(verdict)
+    return Refusal("42501", message, hint)
+
+
+def unrecorded() -> Refusal:
+    return Refusal(
+        "57P03",
+        "gatepost: the journal cannot take the record of this statement, so it was not run",
+        "Nothing is wrong with the statement: the gateway's disk is. Try again later.",
+    ).armed()
+
+
+def disk_failed(session: Session) -> bool:
+    """Return, once, whether the disk refused the record that the client waited for."""
+    failed, session.ready_failed = session.ready_failed, False
+    return failed
+
+
+def decided(session: Session, raw: bytes, kind: Kind) -> tuple[Decision, InFlight] | None:
+    """Decide and refuse or prepare the entry of a message; None = wait."""
+    decision = session.decide(raw)
+    if decision is None:
+        return None
+    item = InFlight(kind, started=time.monotonic())
+    item.decision = decision
+    item.refusal = session.refuses(decision)
+    return decision, item
+
+
+def record(session: Session, raw: bytes, item: InFlight, decision: Decision) -> bool:
+    """Journal a Query; returns False when the client must wait for the disk."""
+    if session.ready_records is not None:
+        item.records, session.ready_records = session.ready_records, None
+        if disk_failed(session):
+            item.refusal = unrecorded()
+        return True
+    state = State.SENT if item.refusal is None else State.REFUSED
+    try:
+        item.records = session.record(raw, decision, (), state)
+    except JournalUnavailable:
+        item.refusal = unrecorded()
+        return True
+    return item.refusal is not None or not session.waits_for_disk(decision, item.records)
+
+
+def not_in_copy(session: Session) -> None:
+    if session.queue.copy_in:
+        raise ProtocolError("client", "a new statement came in the middle of COPY FROM STDIN")
+
+
+def sync_first(session: Session) -> bytes:
+    """End the un-synced batch before a Query: behind it PostgreSQL 18 can lose rows.
+
+    (8-wire-facts.md A.) When the batch has failed, the target skips the Query too, and so do we.
+    """
+    if session.queue:
+        session.wait_for_answers()
+    else:
+        session.to_upstream.append(SYNC)
+        session.own(Kind.SYNC)
+        session.unsynced = False
+        session.wait = Wait.DRAIN
+    return WAIT
+
+
+def note_sql_prepare(session: Session, raw: bytes, decision: Decision) -> None:
+    """PREPARE makes what Bind and EXECUTE can name: one namespace for both."""
+    for statement in decision.facts.statements:
+        if statement.prepares is not None:
+            name = statement.prepares.encode()
+            session.statements[name] = Prepared(raw, decision, is_sql=True)
+
+
+def ask_session(session: Session, need: Need) -> None:
+    """Put an exchange of the gateway's own on the target connection; its answers are swallowed.
+
+    Named messages, so that the client's unnamed statement and portal stay; closed with a Sync
+    only where the client is synced, so that no transaction ends by it.
+    """
+    synced = not session.unsynced
+    sql = STATE_SQL if need is Need.STATE else CATALOG_SQL
+
+    def done(row: bytes | None) -> None:
+        judge = session.judge
+        if need is Need.STATE:
+            judge.names_are(SessionState.from_json(row)) if row else judge.cannot_ask()
+        else:
+            judge.overlay_is(Catalog.from_json(row) if row else None)
+        session.resume()
+
+    session.to_upstream.append(exchange(sql, synced=synced))
+    session.own(Kind.PARSE)
+    session.own(Kind.BIND)
+    execute = session.own(Kind.EXECUTE)
+    session.own(Kind.CLOSE)
+    last = session.own(Kind.CLOSE)
+    if synced:
+        last = session.own(Kind.SYNC)
+    last.on_done = lambda: done(execute.row)

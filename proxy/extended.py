@@ -1,0 +1,199 @@
+"""The client's messages of the extended protocol: Parse, Bind, Execute and what goes with them."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from appliance.errors import JournalUnavailable, ProtocolError
+from appliance.recording.recorder import BinaryValue, Parameter, State
+from proxy import refusal
+from proxy.deciding import (
+    FORWARD,
+    WAIT,
+    decided,
+    disk_failed,
+    not_in_copy,
+    note_sql_prepare,
+    unrecorded,
+)
+from proxy.inflight import InFlight, Kind
+from proxy.statements import Portal, Prepared
+from proxy.wire import frontend
+
+if TYPE_CHECKING:
+    from proxy.session import Session
+
+_HEADER = struct.Struct("!i")
+LARGE: Final = 64 << 10  # bytes: a larger Bind is recorded in part, and streamed
+_UNKNOWN_STATEMENT = b"EXECUTE gatepost_unknown_statement"
+
+
+def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    not_in_copy(session)
+    if session.barrier and session.queue:
+        session.wait_for_answers()
+        return WAIT
+    body = bytes(view[pos + 5 : end])
+    name_end = body.find(b"\0")
+    text_end = body.find(b"\0", name_end + 1)
+    if name_end < 0 or text_end < 0:
+        raise ProtocolError("client", "Parse without its two strings")
+    name, raw = body[:name_end], body[name_end + 1 : text_end]
+    found = decided(session, raw, Kind.PARSE)
+    if found is None:
+        return WAIT
+    decision, item = found
+    item.prepared = Prepared(raw, decision)
+    before = session.statements.get(name)
+    session.statements[name] = item.prepared
+    item.undo = _restore(session, name, before)
+    session.unsynced = True
+    if item.refusal is not None:
+        try:
+            session.record(raw, decision, (), State.REFUSED)
+        except JournalUnavailable:
+            item.refusal = unrecorded()
+        session.queue.push(item)
+        return refusal.parse(item.refusal, name)
+    session.queue.push(item)
+    return FORWARD
+
+
+def _restore(session: Session, name: bytes, before: Prepared | None) -> Callable[[], None]:
+    """Return what puts the statement map back when the target did not take the message.
+
+    A failing unnamed Parse has destroyed the unnamed statement; a failing named one keeps the old.
+    """
+
+    def undo() -> None:
+        if before is None or not name:
+            session.statements.pop(name, None)
+        else:
+            session.statements[name] = before
+
+    return undo
+
+
+def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    if session.barrier and session.queue:
+        session.wait_for_answers()
+        return WAIT
+    body = bytes(view[pos + 5 : end])
+    portal_name, statement_name, offset = frontend.bind_names(body)
+    prepared = session.statements.get(statement_name)
+    raw = prepared.raw if prepared is not None else _UNKNOWN_STATEMENT
+    decision = session.decide(raw)  # again: policy, search_path or catalog may have changed
+    if decision is None:
+        return WAIT
+    item = InFlight(Kind.BIND, started=time.monotonic())
+    item.refusal = session.refuses(decision)
+    ready, session.ready_records = session.ready_records, None
+    if ready is not None:
+        item.records = ready
+        if disk_failed(session):
+            item.refusal = unrecorded()
+    else:
+        state = State.SENT if item.refusal is None else State.REFUSED
+        by_sql = prepared is None or prepared.is_sql
+        text = b'EXECUTE "' + statement_name.replace(b'"', b'""') + b'"' if by_sql else raw
+        parameters = _parameters(body, offset, prepared)
+        try:
+            item.records = session.record(text, decision, parameters, state)[:1]
+        except JournalUnavailable:
+            item.refusal = unrecorded()
+        if item.refusal is None and session.waits_for_disk(decision, item.records):
+            return WAIT
+    session.queue.push(item)
+    session.unsynced = True
+    if item.refusal is not None:
+        return refusal.bind(item.refusal)
+    bound = prepared or Prepared(raw, decision)
+    bound.decision = decision
+    item.portal = Portal(bound, item.records[0])
+    session.portals[portal_name] = item.portal
+    return FORWARD
+
+
+def _parameters(body: bytes, offset: int, prepared: Prepared | None) -> tuple[Parameter, ...]:
+    """Return a Bind's parameters as they are recorded; of a partial one, those that are there."""
+    oids = prepared.oids if prepared is not None else ()
+    return tuple(
+        BinaryValue(value, oids[index] if index < len(oids) else 0)
+        if isinstance(value, bytes)
+        else value
+        for index, value in enumerate(frontend.bind_parameters(body, offset, LARGE))
+    )
+
+
+def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    body = bytes(view[pos + 5 : end])
+    name_end = body.find(b"\0")
+    if name_end < 0 or len(body) != name_end + 5:
+        raise ProtocolError("client", "Execute of a wrong length")
+    name = body[:name_end]
+    portal = session.portals.get(name)
+    item = InFlight(Kind.EXECUTE, started=time.monotonic())
+    item.max_rows = _HEADER.unpack_from(body, name_end + 1)[0]
+    if portal is None:  # a cursor that SQL declared: what it reads was decided at DECLARE
+        if session.barrier and session.queue:
+            session.wait_for_answers()
+            return WAIT
+        raw = b'FETCH ALL FROM "' + name.replace(b'"', b'""') + b'"'
+        decision = session.decide(raw)
+        if decision is None:
+            return WAIT
+        item.refusal = session.refuses(decision)
+        state = State.SENT if item.refusal is None else State.REFUSED
+        try:
+            item.records = session.record(raw, decision, (), state)[:1]
+        except JournalUnavailable:
+            item.refusal = unrecorded()
+    else:
+        raw, decision = portal.prepared.raw, portal.prepared.decision
+        if session.gate.closed is not None:
+            item.refusal = session.gate.closed.armed()
+        item.records = (portal.seq,)
+    item.decision = decision
+    item.portal = portal
+    session.queue.push(item)
+    session.unsynced = True
+    if item.refusal is not None:
+        return refusal.execute(item.refusal)
+    session.barrier = session.barrier or decision.barrier
+    note_sql_prepare(session, raw, decision)
+    return FORWARD
+
+
+def describe(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    session.unsynced = True
+    session.queue.push(InFlight(Kind.DESCRIBE))
+    return FORWARD
+
+
+def close(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    item = InFlight(Kind.CLOSE)
+    if end - pos < 7:
+        raise ProtocolError("client", "Close of a wrong length")
+    name = bytes(view[pos + 6 : end - 1])
+    if view[pos + 5] == ord("S"):
+        before = session.statements.pop(name, None)
+        if before is not None:
+            item.undo = _restore(session, name, before)
+    else:
+        session.portals.pop(name, None)
+    session.unsynced = True
+    session.queue.push(item)
+    return FORWARD
+
+
+def sync(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    session.skipping = session.unsynced = False
+    session.queue.push(InFlight(Kind.SYNC))
+    return FORWARD
+
+
+def flush(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    return FORWARD

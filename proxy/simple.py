@@ -1,0 +1,101 @@
+"""The client's messages outside of the extended protocol: Query, COPY, fast path, the end."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from appliance.errors import ProtocolError
+from proxy import refusal
+from proxy.commands import Finish
+from proxy.deciding import (
+    FORWARD,
+    WAIT,
+    decided,
+    not_in_copy,
+    note_sql_prepare,
+    record,
+    sync_first,
+)
+from proxy.inflight import InFlight, Kind
+from proxy.refusal import Refusal
+
+if TYPE_CHECKING:
+    from proxy.session import Session
+
+
+def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    not_in_copy(session)
+    if session.barrier and session.queue:
+        session.wait_for_answers()
+        return WAIT
+    if session.unsynced:
+        return sync_first(session)
+    raw = _text(view, pos + 5, end)
+    found = decided(session, raw, Kind.QUERY)
+    if found is None:
+        return WAIT
+    decision, item = found
+    if not record(session, raw, item, decision):
+        return WAIT
+    session.queue.push(item)
+    session.statements.pop(b"", None)
+    if item.refusal is not None:
+        return refusal.query(item.refusal)
+    note_sql_prepare(session, raw, decision)
+    session.barrier = session.barrier or decision.barrier
+    return FORWARD
+
+
+def _text(view: memoryview, start: int, end: int) -> bytes:
+    if end <= start or view[end - 1] != 0:
+        raise ProtocolError("client", "a Query that does not end in NUL")
+    return bytes(view[start : end - 1])
+
+
+def copy_data(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    return FORWARD
+
+
+def copy_end(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    session.queue.push(InFlight(Kind.COPY_END))
+    return FORWARD
+
+
+def function_call(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    not_in_copy(session)
+    if session.unsynced or session.queue:
+        if session.unsynced:
+            return sync_first(session)
+        session.wait_for_answers()
+        return WAIT
+    if end - pos < 9:
+        raise ProtocolError("client", "FunctionCall of a wrong length")
+    oid = struct.unpack_from("!I", view, pos + 5)[0]
+    raw = b"SELECT /* fast-path function call */ %d::regprocedure" % oid
+    found = decided(session, raw, Kind.FUNCTION)
+    if found is None:
+        return WAIT
+    decision, item = found
+    if item.refusal is None and not session.fastpath:
+        item.refusal = Refusal(
+            "42501",
+            "gatepost: fast-path function calls are not allowed by the grant",
+            "Call the function with SELECT, or ask for `fastpath: true` in the grant.",
+        ).armed()
+    if not record(session, raw, item, decision):
+        return WAIT
+    session.queue.push(item)
+    if item.refusal is not None:
+        return refusal.query(item.refusal)
+    session.barrier = True
+    return FORWARD
+
+
+def terminate(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    session.commands.append(Finish("client ended"))
+    return FORWARD
+
+
+def password(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    raise ProtocolError("client", "an authentication message came after the login")
