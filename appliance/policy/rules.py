@@ -30,7 +30,7 @@ _WRITES = (EffectClass.DELETE, EffectClass.UPDATE)
 
 @dataclass(frozen=True, slots=True)
 class CompiledRule:
-    """A rule whose patterns are parsed. ``broken``: one of them cannot be read."""
+    """A rule whose patterns are parsed. ``broken``: a list that cannot be read was left out."""
 
     rule: PolicyRule
     action: Action
@@ -101,8 +101,17 @@ def compile_rule(rule: PolicyRule) -> CompiledRule:
     columns, bad_columns = _parsed(rule.columns, column_pattern)
     functions, bad_functions = _parsed(rule.functions, name_pattern)
     commands = frozenset(command.lower() for command in rule.commands)
-    broken = bad_tables or bad_columns or bad_functions or not commands <= _CLASSES
-    return CompiledRule(rule, action, commands, tables, columns, functions, broken)
+    bad_commands = not commands <= _CLASSES
+    broken = bad_tables or bad_columns or bad_functions or bad_commands
+    return CompiledRule(
+        rule=rule,
+        action=action,
+        commands=frozenset() if bad_commands else commands,
+        tables=() if bad_tables else tables,
+        columns=() if bad_columns else columns,
+        functions=() if bad_functions else functions,
+        broken=broken,
+    )
 
 
 def _parsed(texts: tuple[str, ...], parse: Callable[[str], T]) -> tuple[tuple[T, ...], bool]:

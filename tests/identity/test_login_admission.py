@@ -9,7 +9,6 @@ import pytest
 
 from appliance.entities import (
     Identity,
-    IdentityKind,
     IdentityStatus,
     Snapshot,
     UpstreamRole,
