@@ -95,7 +95,7 @@ class Statement:
     ``kind``: libpg_query's node tag ("SelectStmt"). ``unknown``: "" or why it cannot be known
     (then ``effects`` holds an UNKNOWN effect too). ``fingerprint``: 16 hex digits.
     ``changes_state``: a barrier: nothing after it is forwarded until it has finished.
-    ``start``/``end``: its place in the text, in characters; ``text[start:end]`` is always right. The
+    ``start``/``end``: its place in the text, in characters; ``text[start:end]`` is right. The
     only statement of a text has 0 and ``WHOLE_TEXT``, so that facts hold for every text alike.
     ``prepares`` / ``executes`` / ``deallocates``: names of SQL-level prepared statements
     (``deallocates`` "*" = all). ``transaction``: "begin" | "commit" | "rollback" | "savepoint" |

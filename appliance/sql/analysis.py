@@ -1,0 +1,60 @@
+"""Parses one text in this process, without guards: parser.py and planner.py decide where."""
+
+from __future__ import annotations
+
+from appliance.sql.extract import extract, extract_inner, unknown_statement
+from appliance.sql.lexing import depends_on_setting
+from appliance.sql.native import GrammarError, PgQuery
+from appliance.sql.parsed import Parsed, ParsedStatement
+
+REFUSAL_BACKSLASH = (
+    "what this text says depends on standard_conforming_strings: write a backslash before a quote"
+    " in an E'…' literal"
+)
+TOO_DEEP = "the statement nests too deep to be analysed"
+# A text inside a literal of another text is parsed in the same place, so it obeys the same bound.
+MAX_INNER_BYTES = 8192
+MAX_INNER_COMMENTS = 64
+
+
+class Analysis:
+    """PostgreSQL's grammar and the walk over its tree."""
+
+    def __init__(self, library: PgQuery) -> None:
+        self._library = library
+
+    def __call__(self, text: str) -> Parsed:
+        """Return what a text says. ``text`` has no NUL and no lone surrogate."""
+        data = text.encode()
+        library = self._library
+        try:
+            if b"\\" in data and depends_on_setting(data, library.scan(data)):
+                return Parsed((), refusal=REFUSAL_BACKSLASH, size=len(text))
+            parsed = extract(library.parse(data), data, self._inner, library.fingerprint)
+        except GrammarError as error:
+            return unknown(f"PostgreSQL's grammar does not accept it: {error.message}", text)
+        except ValueError:  # orjson: nested over 1,024 levels
+            return unknown(TOO_DEEP, text)
+        return Parsed(
+            parsed.statements,
+            parsed.refusal,
+            parsed.literal_sensitive,
+            size=len(text),
+        )
+
+    def _inner(self, text: str, depth: int) -> list[ParsedStatement] | None:
+        if len(text) > MAX_INNER_BYTES or text.count("/*") > MAX_INNER_COMMENTS:
+            return None
+        data = text.encode()
+        library = self._library
+        try:
+            if b"\\" in data and depends_on_setting(data, library.scan(data)):
+                return None
+            return extract_inner(library.parse(data), self._inner, library.fingerprint, depth)
+        except (GrammarError, ValueError):
+            return None
+
+
+def unknown(reason: str, text: str) -> Parsed:
+    """Return what is known of a text that cannot be analysed: nothing, and why."""
+    return Parsed((unknown_statement(reason),), literal_sensitive=True, size=len(text))

@@ -1,0 +1,166 @@
+"""Functions that are more than a function: they read files, run text, change settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from appliance.sql.facts import EffectClass, Name
+from appliance.sql.levels import Level
+from appliance.sql.walker import Node, Walk
+
+# Flags by name, whatever the schema: an extension's functions may live anywhere.
+_FLAGGED = {
+    "lo_import": "server_file",
+    "lo_export": "server_file",
+    "be_lo_import": "server_file",
+    "be_lo_export": "server_file",
+    "pg_stat_file": "server_file",
+    "pg_logdir_ls": "server_file",
+    "pg_file_write": "server_file",
+    "pg_file_read": "server_file",
+    "pg_file_sync": "server_file",
+    "pg_file_rename": "server_file",
+    "pg_file_unlink": "server_file",
+    "pg_file_length": "server_file",
+    "pg_hba_file_rules": "server_file",
+    "pg_ident_file_mappings": "server_file",
+    "pg_show_all_file_settings": "server_file",
+    "pg_current_logfile": "server_file",
+    "pg_create_logical_replication_slot": "load",
+    "fmgr_c_validator": "load",
+    "plpython3_call_handler": "untrusted_language",
+    "plperlu_call_handler": "untrusted_language",
+}
+_FLAGGED_PREFIXES = (
+    ("pg_read_", "server_file"),
+    ("pg_ls_", "server_file"),
+    ("dblink", "dblink"),
+    ("postgres_fdw_", "foreign"),
+)
+# Functions that run the text they are given -> the place of that text among the arguments.
+_RUNS_TEXT = {
+    "query_to_xml": 0,
+    "query_to_xmlschema": 0,
+    "query_to_xml_and_xmlschema": 0,
+    "ts_stat": 0,
+    "crosstab": 0,
+    "crosstab2": 0,
+    "crosstab3": 0,
+    "crosstab4": 0,
+    "crosstabn": 0,
+}
+# Functions that read a relation named by their first argument.
+_READS_RELATION = frozenset({"table_to_xml", "table_to_xmlschema", "table_to_xml_and_xmlschema"})
+_UNKNOWABLE = frozenset(
+    {
+        "schema_to_xml",
+        "schema_to_xmlschema",
+        "schema_to_xml_and_xmlschema",
+        "database_to_xml",
+        "database_to_xmlschema",
+        "database_to_xml_and_xmlschema",
+        "connectby",
+        "xpath_table",
+    }
+)
+_SPECIAL = (
+    frozenset(_FLAGGED)
+    | frozenset(_RUNS_TEXT)
+    | _READS_RELATION
+    | _UNKNOWABLE
+    | {"set_config", "ts_rewrite", "setval"}
+)
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)?\Z")
+
+
+def inspect_call(walk: Walk, name: Name, arguments: list[Node], level: Level) -> None:
+    """Note what a call means beyond being a call."""
+    word = name.name
+    flag_function(walk, name)
+    if word not in _SPECIAL:
+        return
+    walk.literal_sensitive = True
+    if word == "set_config":
+        _set_config(walk, arguments)
+    elif word in _RUNS_TEXT:
+        _run_text(walk, word, arguments, _RUNS_TEXT[word])
+    elif word == "ts_rewrite":
+        if len(arguments) == 2:
+            _run_text(walk, word, arguments, 1)
+    elif word in _READS_RELATION or word == "setval":
+        _relation(walk, word, arguments)
+    elif word in _UNKNOWABLE:
+        walk.cannot_know(f"{word}() reads relations that its text does not name")
+
+
+def flag_function(walk: Walk, name: Name) -> None:
+    """Note the flag of a function that is called or named."""
+    word = name.name
+    flag = _FLAGGED.get(word)
+    if flag is None and word[:3] in ("pg_", "dbl", "pos"):
+        flag = next((flag for prefix, flag in _FLAGGED_PREFIXES if word.startswith(prefix)), None)
+    if flag is not None:
+        walk.flag(flag, f"{word}()")
+
+
+def constant(node: Any) -> str | None:
+    """Return the text of a string constant, also one cast to text; None when it is not one."""
+    while isinstance(node, dict):
+        if "TypeCast" in node:
+            names = node["TypeCast"].get("typeName", {}).get("names", ())
+            last = names[-1]["String"].get("sval", "") if names else ""
+            if last not in ("text", "varchar", "bpchar", "regclass", "name"):
+                return None
+            node = node["TypeCast"].get("arg")
+        elif "A_Const" in node:
+            value = node["A_Const"].get("sval")
+            return value.get("sval", "") if value is not None else None
+        else:
+            return None
+    return None
+
+
+def _set_config(walk: Walk, arguments: list[Node]) -> None:
+    walk.effect(EffectClass.SESSION)
+    named = len(arguments) != 3 or any("NamedArgExpr" in argument for argument in arguments)
+    name = None if named else constant(arguments[0])
+    if name is None:
+        walk.cannot_know("set_config() with a name that is not a constant")
+        walk.flag("set_role", "*")
+        return
+    value = constant(arguments[1])
+    local = arguments[2].get("A_Const", {}).get("boolval", {}).get("boolval", False)
+    walk.code.append(name.lower())
+    walk.setting(
+        name,
+        "*" if value is None and name.lower() in ("role", "session_authorization") else value,
+        "local" if local is True else "session",
+    )
+
+
+def _run_text(walk: Walk, word: str, arguments: list[Node], place: int) -> None:
+    named = any("NamedArgExpr" in argument for argument in arguments)
+    text = constant(arguments[place]) if place < len(arguments) and not named else None
+    if text is None:
+        walk.cannot_know(f"{word}() runs a text that is not a constant")
+    else:
+        walk.text(text, f"the text that {word}() runs")
+
+
+def _relation(walk: Walk, word: str, arguments: list[Node]) -> None:
+    text = constant(arguments[0]) if arguments else None
+    if word == "setval":  # writes the sequence; a computed name leaves the function's own effect
+        cls = EffectClass.UPDATE
+    else:
+        cls = EffectClass.SELECT
+        if text is None:
+            walk.cannot_know(f"{word}() reads a relation that is not a constant")
+    if text is None:
+        return
+    walk.code.append(text)
+    if not _PLAIN_NAME.match(text):
+        walk.cannot_know(f"{word}() names its relation in a way that is not read here")
+        return
+    schema, _, name = text.lower().rpartition(".")
+    walk.use(cls, Name(schema or None, name))

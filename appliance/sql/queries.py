@@ -1,0 +1,317 @@
+"""Handlers for SELECT, INSERT, UPDATE, DELETE, MERGE and all that stands inside of them."""
+
+from __future__ import annotations
+
+from appliance.sql.calls import inspect_call
+from appliance.sql.facts import EffectClass, Name
+from appliance.sql.levels import Level, Use
+from appliance.sql.parsed import FunctionUse
+from appliance.sql.walker import Handler, Node, Walk, name_of, range_name, strings
+
+_DML = {
+    "CMD_INSERT": EffectClass.INSERT,
+    "CMD_UPDATE": EffectClass.UPDATE,
+    "CMD_DELETE": EffectClass.DELETE,
+}
+
+
+def select(walk: Walk, node: Node, outer: Level) -> None:
+    """Open the level of one SELECT, VALUES, TABLE or one side of a set operation."""
+    inserts = "valuesLists" in node and outer.cls is EffectClass.INSERT
+    level = walk.level(outer, EffectClass.INSERT if inserts else EffectClass.SELECT)
+    with_clause(walk, node.get("withClause"), level)
+    if "intoClause" in node:
+        create_relation(walk, node["intoClause"]["rel"])
+    for side in ("larg", "rarg"):
+        if side in node:
+            walk.push({"SelectStmt": node[side]}, level)
+    # lockingClause names aliases of the FROM, not relations
+    walk.push_rest(node, level, "withClause", "intoClause", "larg", "rarg", "lockingClause")
+
+
+def insert(walk: Walk, node: Node, outer: Level) -> None:
+    level = walk.level(outer, EffectClass.INSERT)
+    with_clause(walk, node.get("withClause"), level)
+    columns = _target_names(node.get("cols"))
+    _target(walk, node["relation"], level, EffectClass.INSERT, columns or None)
+    source = walk.level(outer, EffectClass.INSERT, ctes=level.ctes)
+    walk.push(node.get("cols"), level)
+    walk.push(node.get("selectStmt"), source)
+    conflict = node.get("onConflictClause")
+    if conflict:
+        if conflict.get("action") == "ONCONFLICT_UPDATE":
+            _on_conflict_update(walk, node["relation"], conflict, source)
+        else:
+            walk.push_rest(conflict, walk.level(source, EffectClass.INSERT))
+    _returning(walk, node.get("returningClause"), node["relation"], level)
+
+
+def _on_conflict_update(walk: Walk, relation: Node, conflict: Node, outer: Level) -> None:
+    level = walk.level(outer, EffectClass.UPDATE)
+    use = walk.use(
+        EffectClass.UPDATE, range_name(relation), _target_names(conflict.get("targetList"))
+    )
+    level.offer(_alias(relation), use)
+    level.sources["excluded"] = [use]
+    walk.push_rest(conflict, level)
+
+
+def update(walk: Walk, node: Node, outer: Level) -> None:
+    level = walk.level(outer, EffectClass.UPDATE)
+    with_clause(walk, node.get("withClause"), level)
+    columns = _target_names(node.get("targetList"))
+    target = _target(walk, node["relation"], level, EffectClass.UPDATE, columns)
+    walk.push(node.get("targetList"), level)
+    walk.push(node.get("fromClause"), level)
+    _where(walk, node.get("whereClause"), (target,), level)
+    _returning(walk, node.get("returningClause"), node["relation"], level)
+
+
+def delete(walk: Walk, node: Node, outer: Level) -> None:
+    level = walk.level(outer, EffectClass.DELETE)
+    with_clause(walk, node.get("withClause"), level)
+    target = _target(walk, node["relation"], level, EffectClass.DELETE, None)
+    walk.push(node.get("usingClause"), level)
+    _where(walk, node.get("whereClause"), (target,), level)
+    _returning(walk, node.get("returningClause"), node["relation"], level)
+
+
+def merge(walk: Walk, node: Node, outer: Level) -> None:
+    """MERGE counts as merge on its target and as each of the actions it may take."""
+    level = walk.level(outer, EffectClass.MERGE)
+    with_clause(walk, node.get("withClause"), level)
+    target = _target(walk, node["relation"], level, EffectClass.MERGE, None)
+    alias = _alias(node["relation"])
+    judged: list[Use] = []
+    for when in node.get("mergeWhenClauses", ()):
+        clause = when["MergeWhenClause"]
+        cls = _DML.get(clause.get("commandType", ""))
+        if cls is None:  # DO NOTHING
+            continue
+        columns = _target_names(clause.get("targetList"))
+        use = walk.use(cls, target.name, columns if cls is not EffectClass.DELETE else None)
+        if cls is EffectClass.INSERT and not columns:
+            use.columns = None
+        if cls is not EffectClass.INSERT:
+            judged.append(use)
+        level.sources[alias].append(use)
+        walk.push(clause.get("targetList"), level)
+        walk.push(clause.get("values"), level)
+    walk.push(node.get("sourceRelation"), level)
+    conditions = [
+        when["MergeWhenClause"]["condition"]
+        for when in node.get("mergeWhenClauses", ())
+        if "condition" in when["MergeWhenClause"]
+    ]
+    _where(walk, [node["joinCondition"], *conditions], tuple(judged), level)
+    for use in judged:  # bare names are judged through the level's own sources
+        level.uses.append(use)
+    _returning(walk, node.get("returningClause"), node["relation"], level)
+
+
+def with_clause(walk: Walk, clause: Node | None, level: Level) -> None:
+    """Make the CTEs' names known in ``level``, and walk each with the names it may see.
+
+    Without RECURSIVE a CTE sees only those before it: ``WITH t AS (SELECT * FROM t)`` reads the
+    relation t.
+    """
+    if not clause:
+        return
+    ctes = [item["CommonTableExpr"] for item in clause.get("ctes", ())]
+    names = frozenset(cte["ctename"] for cte in ctes)
+    visible = level.ctes
+    for cte in ctes:
+        sees = level.ctes | names if clause.get("recursive") else visible
+        holder = walk.level(level.parent, EffectClass.SELECT, ctes=sees)
+        walk.push_rest(cte, holder)
+        visible = visible | {cte["ctename"]}
+    level.ctes = level.ctes | names
+
+
+def create_relation(walk: Walk, relation: Node) -> Use:
+    """Note a relation that the statement makes."""
+    use = walk.use(EffectClass.DDL, range_name(relation))
+    walk.changes_state = True
+    use.created = True
+    use.temporary = relation.get("relpersistence") == "t"
+    return use
+
+
+def range_var(walk: Walk, node: Node, level: Level) -> None:
+    name = range_name(node)
+    if name.schema is None and name.name in level.ctes and "catalogname" not in node:
+        level.offer(_alias(node), None)
+        return
+    use = walk.use(level.reads, name, set() if level.tracks else None)
+    use.only = not node.get("inh")
+    alias = node.get("alias")
+    if alias and alias.get("colnames"):  # its columns go by other names here
+        use.columns = None
+    level.offer(_alias(node), use)
+
+
+def join(walk: Walk, node: Node, level: Level) -> None:
+    for key in ("alias", "join_using_alias"):
+        if key in node:
+            level.joins.add(node[key]["aliasname"])
+    if node.get("isNatural"):
+        level.is_natural = True
+    level.columns += [([column], False) for column in strings(node.get("usingClause"))]
+    walk.push_rest(node, level, "alias", "join_using_alias", "usingClause")
+
+
+def range_other(walk: Walk, node: Node, level: Level) -> None:
+    """A source of FROM that is no relation: a sub-select, a function, XMLTABLE."""
+    alias = node.get("alias")
+    level.offer(alias["aliasname"] if alias else "", None)
+    walk.push_rest(node, level, "alias")
+
+
+def json_table(walk: Walk, node: Node, level: Level) -> None:
+    _newer_function(walk, "json_table", level)
+    range_other(walk, node, level)
+
+
+def range_sample(walk: Walk, node: Node, level: Level) -> None:
+    walk.function(level.cls, name_of(strings(node.get("method"))), 1)
+    walk.push_rest(node, level, "method")
+
+
+def column_ref(walk: Walk, node: Node, level: Level) -> None:
+    fields = node["fields"]
+    level.columns.append((strings(fields), "A_Star" in fields[-1]))
+
+
+def function_call(walk: Walk, node: Node, level: Level) -> None:
+    name = name_of(strings(node["funcname"]))
+    arguments = node.get("args") or []
+    walk.function(level.cls, name, len(arguments))
+    inspect_call(walk, name, arguments, level)
+    walk.push_rest(node, level, "funcname")
+
+
+def expression(walk: Walk, node: Node, level: Level) -> None:
+    operator(walk, node.get("name"))
+    walk.push_rest(node, level, "name")
+
+
+def sublink(walk: Walk, node: Node, level: Level) -> None:
+    operator(walk, node.get("operName"))
+    walk.push_rest(node, level, "operName")
+
+
+def sort_by(walk: Walk, node: Node, level: Level) -> None:
+    operator(walk, node.get("useOp"))
+    walk.push_rest(node, level, "useOp")
+
+
+def operator(walk: Walk, parts: object) -> None:
+    if parts:
+        walk.operators[name_of(strings(parts))] = None
+
+
+def type_name(walk: Walk, node: Node, level: Level) -> None:
+    parts = strings(node.get("names"))
+    if parts and not (len(parts) > 1 and parts[-2] == "pg_catalog"):
+        walk.types[name_of(parts)] = None
+    walk.push_rest(node, level, "names")
+
+
+def _newer_function(walk: Walk, name: str, level: Level) -> None:
+    """An older server takes this construct for a call of a function of that name."""
+    walk.functions[FunctionUse(level.cls, Name(None, name), optional=True)] = None
+
+
+def newer(name: str) -> Handler:
+    """Return a handler for a construct that is a plain function to older servers."""
+
+    def handler(walk: Walk, node: Node, level: Level) -> None:
+        _newer_function(walk, name, level)
+        walk.push_rest(node, level)
+
+    return handler
+
+
+def json_function(walk: Walk, node: Node, level: Level) -> None:
+    names = {"JSON_EXISTS_OP": "json_exists", "JSON_QUERY_OP": "json_query"}
+    _newer_function(walk, names.get(node.get("op", ""), "json_value"), level)
+    walk.push_rest(node, level)
+
+
+def _target(
+    walk: Walk, relation: Node, level: Level, cls: EffectClass, columns: set[str] | None
+) -> Use:
+    use = walk.use(cls, range_name(relation), columns)
+    use.only = not relation.get("inh")
+    level.target = use
+    level.offer(_alias(relation), use)
+    return use
+
+
+def _where(walk: Walk, condition: object, judged: tuple[Use, ...], level: Level) -> None:
+    for use in judged:
+        use.where = "none"
+    if not condition:
+        return
+    if isinstance(condition, dict) and "CurrentOfExpr" in condition:
+        for use in judged:  # exactly one row: the cursor's
+            use.where = "refers"
+        return
+    inside = walk.level(level, level.cls)
+    inside.where_of = judged
+    walk.push(condition, inside)
+
+
+def _returning(walk: Walk, clause: Node | None, relation: Node, level: Level) -> None:
+    if not clause:
+        return
+    inside = walk.level(level, EffectClass.SELECT)
+    inside.is_returning = True
+    use = walk.use(EffectClass.SELECT, range_name(relation), set())
+    inside.offer(_alias(relation), use)
+    named = [item["ReturningOption"]["value"] for item in clause.get("options", ())]
+    for alias in ("old", "new", *named):
+        inside.sources.setdefault(alias, [use])
+    walk.push(clause.get("exprs"), inside)
+
+
+def _target_names(items: list[Node] | None) -> set[str]:
+    return {item["ResTarget"]["name"] for item in items or () if "name" in item["ResTarget"]}
+
+
+def _alias(relation: Node) -> str:
+    alias = relation.get("alias")
+    return str(alias["aliasname"] if alias else relation.get("relname", ""))
+
+
+QUERY_HANDLERS: dict[str, Handler] = {
+    "SelectStmt": select,
+    "InsertStmt": insert,
+    "UpdateStmt": update,
+    "DeleteStmt": delete,
+    "MergeStmt": merge,
+    "RangeVar": range_var,
+    "JoinExpr": join,
+    "RangeSubselect": range_other,
+    "RangeFunction": range_other,
+    "RangeTableFunc": range_other,
+    "JsonTable": json_table,
+    "RangeTableSample": range_sample,
+    "ColumnRef": column_ref,
+    "FuncCall": function_call,
+    "A_Expr": expression,
+    "SubLink": sublink,
+    "SortBy": sort_by,
+    "TypeName": type_name,
+    "typeName": type_name,
+    "JsonFuncExpr": json_function,
+    "JsonObjectConstructor": newer("json_object"),
+    "JsonArrayConstructor": newer("json_array"),
+    "JsonArrayQueryConstructor": newer("json_array"),
+    "JsonObjectAgg": newer("json_objectagg"),
+    "JsonArrayAgg": newer("json_arrayagg"),
+    "JsonParseExpr": newer("json"),
+    "JsonScalarExpr": newer("json_scalar"),
+    "JsonSerializeExpr": newer("json_serialize"),
+    "MergeSupportFunc": newer("merge_action"),
+}

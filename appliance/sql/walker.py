@@ -1,0 +1,249 @@
+"""Walks a parse tree and collects what it names: relations, functions, columns, settings.
+
+The walk is one loop over a stack, never a recursion: statements nest deeper than Python may.
+Every dictionary is visited, whatever its tag, so that a name cannot hide in a node that nobody
+thought of; HANDLERS (in queries.py and the files of utility statements) say where more is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from appliance.sql.facts import Effect, EffectClass, Name, SettingChange
+from appliance.sql.levels import Level, Use
+from appliance.sql.parsed import FunctionUse, ParsedStatement, RelationUse, SchemaUse
+
+Node = dict[str, Any]
+Handler = Callable[["Walk", Node, Level], None]
+Analyser = Callable[[str, int], "list[ParsedStatement] | None"]
+
+MAX_NESTED_TEXTS = 3  # a text in a literal in a text in a literal: deeper is unknown
+
+
+class Walk:
+    """Everything that one statement names, while it is being read."""
+
+    def __init__(self, handlers: dict[str, Handler], analyse: Analyser, depth: int) -> None:
+        self.handlers = handlers
+        self.analyse = analyse
+        self.depth = depth
+        self.pending: list[tuple[Any, Level]] = []
+        self.levels: list[Level] = []
+        self.uses: list[Use] = []
+        self.effects: dict[tuple[EffectClass, bool], None] = {}
+        self.functions: dict[FunctionUse, None] = {}
+        self.schemas: dict[SchemaUse, None] = {}
+        self.operators: dict[Name, None] = {}
+        self.types: dict[Name, None] = {}
+        self.settings: list[SettingChange] = []
+        self.flags: dict[tuple[str, str], None] = {}
+        self.code: list[str] = []
+        self.inner: list[ParsedStatement] = []
+        self.unknown = ""
+        self.prepares: str | None = None
+        self.executes: str | None = None
+        self.deallocates: str | None = None
+        self.transaction = ""
+        self.copy = ""
+        self.changes_state = True
+        self.explains = False
+        self.copies_query = False
+        self.selects = False  # is or carries a SELECT, perhaps one without a relation
+        self.has_own_effects = False  # its handler noted all, so its class need not be added
+        self.literal_sensitive = True
+
+    # -- moving ---------------------------------------------------------------------------------
+
+    def level(
+        self,
+        parent: Level | None,
+        cls: EffectClass,
+        *,
+        reads: EffectClass | None = None,
+        tracks: bool = True,
+        ctes: frozenset[str] | None = None,
+    ) -> Level:
+        """Open a query level below ``parent``; what it reads counts as select unless said."""
+        made = Level(parent, cls, reads or EffectClass.SELECT, tracks=tracks, ctes=ctes)
+        self.levels.append(made)
+        return made
+
+    def push(self, value: Any, level: Level) -> None:
+        """Have ``value`` (a node, a list of nodes, or None) walked in ``level``."""
+        if value:
+            self.pending.append((value, level))
+
+    def push_rest(self, node: Node, level: Level, *done: str) -> None:
+        """Have every field of ``node`` walked but those that were dealt with."""
+        for key, value in node.items():
+            if key not in done and type(value) in (dict, list):
+                self.pending.append((value, level))
+
+    def run(self) -> None:
+        """Walk until nothing is left, then settle which columns belong to what."""
+        pending, handlers = self.pending, self.handlers
+        while pending:
+            value, level = pending.pop()
+            if type(value) is list:
+                for item in value:
+                    pending.append((item, level))
+                continue
+            if "relname" in value:  # a RangeVar in a field of its own, without a tag
+                handlers["RangeVar"](self, value, level)
+                continue
+            for key, child in value.items():
+                handler = handlers.get(key)
+                if handler is not None:
+                    handler(self, child, level)
+                elif type(child) is dict or type(child) is list:
+                    pending.append((child, level))
+        for level in self.levels:
+            if level.columns or level.is_natural:
+                level.settle()
+
+    # -- noting ---------------------------------------------------------------------------------
+
+    def effect(self, cls: EffectClass, *, exempt: bool = False) -> None:
+        """Note an effect without an object."""
+        self.effects[(cls, exempt)] = None
+
+    def use(self, cls: EffectClass, name: Name, columns: set[str] | None = None) -> Use:
+        """Note a relation."""
+        made = Use(cls, name, columns)
+        self.uses.append(made)
+        return made
+
+    def function(self, cls: EffectClass, name: Name, arguments: int = -1) -> None:
+        """Note a function."""
+        self.functions[FunctionUse(cls, name, arguments)] = None
+
+    def flag(self, flag: str, detail: str = "") -> None:
+        """Note what a built-in rule looks at."""
+        self.flags[(flag, detail)] = None
+
+    def cannot_know(self, reason: str) -> None:
+        """Note why the statement cannot be known; the first reason stays."""
+        self.unknown = self.unknown or reason
+
+    def setting(self, name: str, value: str | None, scope: str = "session") -> None:
+        """Note a changed setting, with what it means where it is more than a setting."""
+        name = name.lower()
+        self.settings.append(SettingChange(name, value, scope))
+        if name in ("role", "session_authorization"):
+            neutral = "none" if name == "role" else "default"
+            self.flag("set_role", neutral if value is None else value)
+            self.effect(EffectClass.ROLE, exempt=value is None)
+        elif name in LIBRARY_SETTINGS and value is not None:
+            self.flag("load", name)
+
+    def text(self, text: str, what: str) -> None:
+        """Take a literal that is SQL as part of this statement."""
+        self.code.append(text)
+        found = self.analyse(text, self.depth + 1) if self.depth < MAX_NESTED_TEXTS else None
+        if found is None or any(part.executes or part.transaction for part in found):
+            self.cannot_know(f"{what} could not be analysed")
+        else:
+            self.inner += found
+            self.changes_state |= any(part.changes_state for part in found)
+
+    # -- the result -----------------------------------------------------------------------------
+
+    def _own_effects(self, cls: EffectClass) -> dict[tuple[EffectClass, bool], None]:
+        """Return the effects without an object; a statement without any object has its class."""
+        effects = dict(self.effects)
+        if self.selects:
+            cls = EffectClass.SELECT
+        if self.explains:
+            if not self.uses:
+                effects[(EffectClass.EXPLAIN, False)] = None
+        elif not (
+            self.has_own_effects
+            or any(use.cls is cls for use in self.uses)
+            or any(use.created or cls is EffectClass.CALL for use in self.functions)
+        ):
+            effects[(cls, False)] = None
+        return effects
+
+    def statement(
+        self, kind: str, cls: EffectClass, start: int, end: int, fingerprint: int
+    ) -> ParsedStatement:
+        """Return what was found, what its literals of SQL hold included."""
+        places = {id(use): place for place, use in enumerate(self.uses)}
+        relations = [use.freeze(places) for use in self.uses]
+        functions, schemas = dict(self.functions), dict(self.schemas)
+        operators, types, flags = dict(self.operators), dict(self.types), dict(self.flags)
+        settings, code = list(self.settings), list(self.code)
+        unknown = self.unknown
+        effects = self._own_effects(cls)
+        for part in self.inner:
+            # Places in ``maybe`` would be wrong here: give the strict answer instead.
+            relations += [_without_maybe(use) for use in part.relations]
+            functions.update(dict.fromkeys(part.functions))
+            schemas.update(dict.fromkeys(part.schemas))
+            operators.update(dict.fromkeys(part.operators))
+            types.update(dict.fromkeys(part.types))
+            flags.update(dict.fromkeys(part.flag_details))
+            settings += part.settings
+            code += part.code
+            unknown = unknown or part.unknown
+            effects.update({(e.cls, e.default_exempt): None for e in part.effects})
+        if unknown:
+            effects[(EffectClass.UNKNOWN, False)] = None
+        return ParsedStatement(
+            kind=kind,
+            start=start,
+            end=end,
+            fingerprint=fingerprint,
+            effects=tuple(Effect(cls, default_exempt=exempt) for cls, exempt in effects),
+            relations=tuple(relations),
+            functions=tuple(functions),
+            schemas=tuple(schemas),
+            operators=tuple(operators),
+            types=tuple(types),
+            settings=tuple(settings),
+            prepares=self.prepares,
+            executes=self.executes,
+            deallocates=self.deallocates,
+            transaction=self.transaction,
+            copy=self.copy,
+            flag_details=tuple(flags),
+            unknown=unknown,
+            changes_state=self.changes_state or bool(unknown or settings),
+            explains=self.explains,
+            copies_query=self.copies_query,
+            code=tuple(code),
+        )
+
+
+# Settings that make the server load a library (each in a session of its own, or in this one).
+LIBRARY_SETTINGS = frozenset(
+    {
+        "local_preload_libraries",
+        "session_preload_libraries",
+        "shared_preload_libraries",
+        "dynamic_library_path",
+        "extension_control_path",
+        "jit_provider",
+    }
+)
+
+
+def _without_maybe(use: RelationUse) -> RelationUse:
+    return replace(use, maybe=()) if use.maybe else use
+
+
+def strings(nodes: Any) -> list[str]:
+    """Return the names of a list of String nodes; others (A_Star) are left out."""
+    return [node["String"].get("sval", "") for node in nodes or () if node and "String" in node]
+
+
+def name_of(parts: list[str]) -> Name:
+    """Return the name that ``schema.name`` or ``database.schema.name`` gives."""
+    return Name(parts[-2] if len(parts) > 1 else None, parts[-1] if parts else "")
+
+
+def range_name(node: Node) -> Name:
+    """Return the name that a RangeVar gives; a database in front can only be the present one."""
+    return Name(node.get("schemaname"), node.get("relname", ""))
