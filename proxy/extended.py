@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
-from appliance.recording.recorder import BinaryValue, Parameter, State
+from appliance.recording.recorder import State
 from proxy import refusal
 from proxy.deciding import (
     FORWARD,
@@ -21,7 +21,7 @@ from proxy.deciding import (
 )
 from proxy.inflight import InFlight, Kind
 from proxy.statements import Portal, Prepared
-from proxy.wire import frontend
+from proxy.wire import bindings, frontend
 
 if TYPE_CHECKING:
     from proxy.session import Session
@@ -46,7 +46,7 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     if found is None:
         return WAIT
     decision, item = found
-    item.prepared = Prepared(raw, decision)
+    item.prepared = Prepared(raw, decision, _types(body, text_end + 1))
     before = session.statements.get(name)
     session.statements[name] = item.prepared
     item.undo = _restore(session, name, before)
@@ -60,6 +60,15 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         return refusal.parse(item.refusal, name)
     session.queue.push(item)
     return FORWARD
+
+
+def _types(body: bytes, offset: int) -> tuple[int, ...]:
+    """Return the parameter types that a Parse gives. Raises ProtocolError."""
+    try:
+        (count,) = struct.unpack_from("!H", body, offset)
+        return struct.unpack_from(f"!{count}I", body, offset + 2)
+    except struct.error:
+        raise ProtocolError("client", "Parse with fewer parameter types than it says") from None
 
 
 def _restore(session: Session, name: bytes, before: Prepared | None) -> Callable[[], None]:
@@ -99,7 +108,9 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
         state = State.SENT if item.refusal is None else State.REFUSED
         by_sql = prepared is None or prepared.is_sql
         text = b'EXECUTE "' + statement_name.replace(b'"', b'""') + b'"' if by_sql else raw
-        parameters = _parameters(body, offset, prepared)
+        types = prepared.oids if prepared is not None else ()
+        codec = session.judge.codec
+        parameters = bindings.bind_parameters(body, offset, LARGE, types, codec)
         try:
             item.records = session.record(text, decision, parameters, state)[:1]
         except JournalUnavailable:
@@ -115,17 +126,6 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     item.portal = Portal(bound, item.records[0])
     session.portals[portal_name] = item.portal
     return FORWARD
-
-
-def _parameters(body: bytes, offset: int, prepared: Prepared | None) -> tuple[Parameter, ...]:
-    """Return a Bind's parameters as they are recorded; of a partial one, those that are there."""
-    oids = prepared.oids if prepared is not None else ()
-    return tuple(
-        BinaryValue(value, oids[index] if index < len(oids) else 0)
-        if isinstance(value, bytes)
-        else value
-        for index, value in enumerate(frontend.bind_parameters(body, offset, LARGE))
-    )
 
 
 def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:

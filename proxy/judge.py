@@ -114,6 +114,11 @@ class Judge:
 
     # -- what changes around the session -------------------------------------------------------
 
+    @property
+    def codec(self) -> str:
+        """Return the Python codec in which the session's texts are read."""
+        return self._codec
+
     def policy_changed(self) -> None:
         """Judge by the newest policy from the next text on."""
         self._precedents = self._choose(self._acting_role)

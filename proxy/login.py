@@ -92,9 +92,8 @@ class Login:
         if unavailable is not None:
             self._fatal(*unavailable)
             return False
-        if not self._client.is_tls and not is_in(
-            self._arrival.source, worker.config.plaintext_from
-        ):
+        source = self._arrival.source
+        if not self._client.is_tls and not is_in(source, worker.config.plaintext_from):
             self._note(request, "no TLS", "28000")
             self._fatal(
                 "28000",
