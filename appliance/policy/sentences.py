@@ -23,7 +23,7 @@ def sentence(rule: PolicyRule) -> list[Piece]:
     **Machines** may not run **ddl, dcl** on **any target** → block
     """
     pieces: list[Piece] = [
-        (_capital(_who(rule.who)), True),
+        (_who(rule.who), True),
         (f" {_VERBS.get(rule.action, 'may not run')} ", False),
         (", ".join(rule.commands) or "anything", True),
     ]
@@ -38,7 +38,7 @@ def sentence(rule: PolicyRule) -> list[Piece]:
     pieces += _listed(" from ", rule.sources)
     pieces += _listed(" with application ", rule.application_names)
     if rule.action == "approve" and rule.approvers:
-        pieces += [(" by ", False), (_one(rule.approvers), True)]
+        pieces += [(", approved by ", False), (_one(rule.approvers), True)]
     pieces.append((f" → {rule.action}", False))
     return pieces
 
@@ -49,8 +49,9 @@ def plain_sentence(rule: PolicyRule) -> str:
 
 
 def _who(words: tuple[str, ...]) -> str:
+    """Say whom the rule is about; words of ours begin the sentence with a capital letter."""
     if not words or "*" in words:
-        return "everyone"
+        return "Everyone"
     kinds = {word.removeprefix("kind:") for word in words if word.startswith("kind:")}
     found = []
     if kinds >= _MACHINES:
@@ -58,7 +59,9 @@ def _who(words: tuple[str, ...]) -> str:
         kinds -= _MACHINES
     rest = [word for word in words if not word.startswith("kind:") or word[5:] in kinds]
     found += [_one(word) for word in rest]
-    return _and(found)
+    if len(found) > len(rest) or not rest[0].startswith("identity:"):
+        found[0] = found[0][0].upper() + found[0][1:]
+    return " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
 
 
 def _one(word: str) -> str:
@@ -66,16 +69,6 @@ def _one(word: str) -> str:
     if kind == "kind" and name in _KINDS:
         return _KINDS[IdentityKind(name)]
     return f"group {name}" if kind == "group" else name
-
-
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def _capital(text: str) -> str:
-    """Capitalise a word of ours; names keep their spelling."""
-    ours = ("everyone", "machines", "group", *_KINDS.values())
-    return text[0].upper() + text[1:] if text.startswith(ours) else text
 
 
 def _listed(before: str, values: tuple[str, ...]) -> list[Piece]:
