@@ -18,7 +18,6 @@ from appliance.errors import GatepostError, Unreachable
 from appliance.logging import configure
 from appliance.recording.catch_up import indexing_alone
 from appliance.recording.indexer import Indexer
-from appliance.scheduling import Scheduler, jobs_of
 from appliance.sealing import load_signing_key
 from appliance.store.database import open_store
 
@@ -86,6 +85,9 @@ def _indexer(config: Config, stop: Stop) -> int:
 
 
 def _scheduler(config: Config, stop: Stop) -> int:
+    # Only here: the indexer has no use for the drivers and the parser that jobs need.
+    from appliance.scheduling import Scheduler, jobs_of
+
     clock = clock_from_environment()
     store = open_store(config.store_url)
     scheduler = Scheduler(store, clock, jobs_of(config, store, clock))

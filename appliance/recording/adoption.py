@@ -11,7 +11,8 @@ import orjson
 import structlog
 
 from appliance.clock import Clock
-from appliance.recording.journal import LOCK_NAME, Journal, lock_journal, unavailable
+from appliance.recording.journal import Journal
+from appliance.recording.journal_files import LOCK_NAME, lock_journal, unavailable
 from appliance.recording.reading import BrokenChain, JournalReader, Place, segment_numbers
 from appliance.recording.records import (
     Kind,

@@ -58,6 +58,12 @@ class AuditChain:
             self._appended.add(number)
         return len(fresh)
 
+    def vouch(self, journal: str, position: int, chain: bytes) -> None:
+        """Note up to where a closed journal was taken in. Raises ``JournalUnavailable``."""
+        if not self._closed:
+            own = self._journal or self._begin()
+            own.event("journal taken in", journal=journal, position=position, head=chain.hex())
+
     def close(self) -> None:
         """Close the own journal."""
         self._closed = True
@@ -68,7 +74,12 @@ class AuditChain:
         with self._store.reading():
             states = recordings.journal_states(self._store)
         before = [state for state in states if state.writer == WRITER]
-        previous = {"journal": before[-1].name, "head": before[-1].chain.hex()} if before else None
+        previous = None
+        if before:
+            last = before[-1]
+            previous = {
+                "journal": last.name, "position": last.position, "head": last.chain.hex(),
+            }  # fmt: skip
         self._journal = Journal.create(
             self._directory,
             WRITER,

@@ -15,7 +15,7 @@ from appliance.clock import Clock
 from appliance.errors import JournalUnavailable, StoreUnavailable
 from appliance.recording.adoption import adopt, is_abandoned
 from appliance.recording.audit_chain import AuditChain
-from appliance.recording.journal import LOCK_NAME, NEW_PREFIX, lock_journal
+from appliance.recording.journal_files import LOCK_NAME, NEW_PREFIX, lock_journal
 from appliance.recording.projection import Projection, decode, outcomes_to_load
 from appliance.recording.reading import BrokenChain, JournalReader, Place, journals_in
 from appliance.recording.records import Record, TornRecord, describe_position
@@ -142,13 +142,24 @@ class Indexer:
                 if not recordings.advance(self._store, made, before, last.end, last.chain):
                     raise _Moved
                 if made.closed_at is not None:
-                    self._closed.add(name)
                     recordings.release_audit(self._store, f"claim:{name}")
+            if made.closed_at is not None:
+                self._closed.add(name)
+                self._vouch(name, last)
         except _Moved:
             self._forget(name)
         except (KeyError, TypeError, ValueError) as error:
             self._say_damaged(name, records[0].position, f"a record of no sense: {error!r}")
             self._finished.add(name)
+
+    def _vouch(self, name: str, last: Record) -> None:
+        """Chain how a journal ended: who removes all of it contradicts another one."""
+        if self._audit is None or name == self._audit.journal_name:
+            return
+        try:
+            self._audit.vouch(name, last.end, last.chain)
+        except JournalUnavailable as error:
+            self._say_damaged("indexer", 0, str(error))
 
     def _load_sessions(self, made: Projection, sessions: set[str]) -> None:
         missing = [s for s in sessions if s and s not in self._uses]

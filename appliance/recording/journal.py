@@ -8,7 +8,6 @@ child has no journal.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
@@ -22,6 +21,12 @@ import orjson
 
 from appliance.clock import Clock
 from appliance.errors import JournalUnavailable
+from appliance.recording.journal_files import (
+    NEW_PREFIX,
+    appliance_id,
+    lock_journal,
+    unavailable,
+)
 from appliance.recording.records import (
     FORMAT,
     GENESIS,
@@ -43,9 +48,8 @@ from appliance.recording.signing import Signer
 from appliance.recording.syncing import DurableCallback, SyncThread
 from appliance.recording.texts import TextBook
 
-LOCK_NAME = "lock"
-NEW_PREFIX = ".new-"
 DEFAULT_SEGMENT_BYTES = 16 << 20
+_HEAD_BYTES = 1024  # more than a signed head's record takes
 MAX_LATE = 10_000  # outcomes and ends kept in memory while the disk is full
 
 _crc32 = zlib.crc32
@@ -75,6 +79,7 @@ class Journal:
         self.segment = segment  # the number of the one being written
         self.position = position_of(segment, 0)
         self.texts = TextBook()
+        self.sessions: set[str] = set()  # that have begun and not ended
         self._signer = signer
         self._lock_fd = lock_fd
         self._segment_bytes = segment_bytes
@@ -216,6 +221,9 @@ class Journal:
             try:
                 if self._late:
                     self._write_late()
+                for session in sorted(self.sessions):
+                    body = {"session": session, "at": self.now(), "reason": "worker ended"}
+                    self._append(Kind.END, orjson.dumps(body | {"bytes_in": 0, "bytes_out": 0}))
                 self._append(Kind.CLOSE, orjson.dumps({"at": self.now()}))
                 self._sign_head()
             except JournalUnavailable:
@@ -338,6 +346,8 @@ class Journal:
                 raise
 
     def _sign_head(self) -> bytes:
+        if self._offset + _HEAD_BYTES > self._limit:
+            self._make_room(_HEAD_BYTES)  # before: the head signed must be the one it follows
         chain, position = self._chain, self.position
         signature = self._signer.sign(head_message(self.name, position, chain))
         body = {
@@ -351,31 +361,10 @@ class Journal:
         """Write the record with which every journal begins."""
         body = {
             "journal": self.name, "writer": writer, "at": self.now(), "format": FORMAT,
-            "pid": os.getpid(), "host": os.uname().nodename, "key": self.public_key.hex(), **about,
+            "pid": os.getpid(), "host": os.uname().nodename, "key": self.public_key.hex(),
+            "appliance": appliance_id(self.path.parent), **about,
         }  # fmt: skip
         self.append(Kind.JOURNAL, orjson.dumps(body))
-
-
-def lock_journal(path: Path) -> int | None:
-    """Return the lock's descriptor, or None while another process writes this journal.
-
-    Raises OSError.
-    """
-    fd = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        return None
-    return fd
-
-
-def unavailable(path: Path, error: OSError) -> JournalUnavailable:
-    """Return the error to raise for what the system said about a journal."""
-    return JournalUnavailable(
-        f"the journal cannot be written: {error.strerror or error}",
-        f"make room on the disk that holds {path.parent}, or see to its permissions",
-    )
 
 
 def _forget_in_children(journal: Journal) -> None:

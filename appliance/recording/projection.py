@@ -288,7 +288,7 @@ class Projection:
         self.identity_ids.pop(body["session"], None)
 
     def _part(self, record: Record, body: dict[str, Any]) -> None:
-        self._text(body["sha"], body["text"], "", body["part"])
+        self._text(body["sha"], body["text"], body.get("fingerprint", ""), body["part"])
 
     def _head(self, record: Record, body: dict[str, Any]) -> None:
         self.head = HeadEntry(*(body[name] for name in HeadEntry._fields))

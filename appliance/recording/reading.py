@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.recording.journal import NEW_PREFIX
+from appliance.recording.journal_files import NEW_PREFIX
 from appliance.recording.records import (
     GENESIS,
     HEADER_BYTES,

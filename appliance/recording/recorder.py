@@ -94,6 +94,7 @@ class SessionRecorder:
             "parameters": dict(start.parameters), "demo": start.demo,
         }  # fmt: skip
         self.position = journal.append(Kind.START, encode(body))
+        journal.sessions.add(start.session)
 
     def statement(
         self,
@@ -131,7 +132,9 @@ class SessionRecorder:
             body["approval"] = approval
         is_new = journal.texts.is_new(prepared.sha, journal.segment)
         if is_new and len(prepared.text) > TEXT_PART_CHARS:
-            self._write_parts(prepared)  # first: a statement without its text must not run
+            self._write_parts(
+                prepared, fingerprint
+            )  # first: a statement without its text must not run
         elif is_new:
             body["text"] = prepared.text
         before = journal.segment
@@ -140,7 +143,9 @@ class SessionRecorder:
         if "text" in body:
             journal.texts.written(prepared.sha, journal.segment)
         elif journal.segment != before:
-            self._write_parts(prepared)  # the record went into a segment without the text
+            self._write_parts(
+                prepared, fingerprint
+            )  # the record went into a segment without the text
         return seq
 
     def outcome(
@@ -185,6 +190,7 @@ class SessionRecorder:
             "session": self.session, "at": self._journal.now(), "reason": reason,
             "bytes_in": bytes_in, "bytes_out": bytes_out,
         }  # fmt: skip
+        self._journal.sessions.discard(self.session)
         if self._late(Kind.END, body):
             try:
                 self._journal.sign_head()
@@ -209,12 +215,12 @@ class SessionRecorder:
         self._verdicts[id(verdict)] = (verdict, fragment)
         return fragment
 
-    def _write_parts(self, prepared: PreparedText) -> None:
+    def _write_parts(self, prepared: PreparedText, fingerprint: str) -> None:
         text, part = prepared.text, TEXT_PART_CHARS
         parts = max(1, -(-len(text) // part))
         for index in range(parts):
             body = {
-                "sha": prepared.sha, "part": index, "parts": parts,
+                "sha": prepared.sha, "part": index, "parts": parts, "fingerprint": fingerprint,
                 "text": text[index * part : (index + 1) * part],
             }  # fmt: skip
             self._journal.append(Kind.TEXT, encode(body))
