@@ -10,9 +10,9 @@ from appliance.policy.engine import Policy
 from appliance.policy.verdict import Action, Verdict
 from appliance.recording.recorder import PreparedText, prepare
 from appliance.sql.catalog import Catalog, SessionState
-from appliance.sql.facts import EffectClass, Facts
+from appliance.sql.facts import EffectClass, Facts, NameContext
 from appliance.sql.parser import Parsed, Parser
-from appliance.sql.resolve import NameContext, resolve
+from appliance.sql.resolve import resolve
 from appliance.sql.skeleton import skeleton
 from proxy.cache import TwoGenerations
 from proxy.encodings import codec_of
@@ -234,6 +234,7 @@ class Judge:
             role=self._acting_role,
             temp_relations=state.temp_relations if state else None,
             prepared=self._prepared,
+            temp_views=state.temp_views if state else {},
         )
         catalog = self._overlay or self._box.catalog
         facts = resolve(parsed, catalog, names)
