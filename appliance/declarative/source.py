@@ -93,7 +93,7 @@ def _refuse_aliases(text: str, problems: Problems) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
-            problems.lines[""] = event.start_mark.line + 1
+            problems.lines[""] = event.start_mark.line + 1 if event.start_mark else 1
             is_alias = isinstance(event, yaml.AliasEvent)
             problems.add("", "YAML aliases are not read" if is_alias else "is nested too deeply")
             return

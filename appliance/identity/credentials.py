@@ -73,19 +73,21 @@ def rotate(
     *,
     overlap: timedelta = timedelta(0),
     expires_at: datetime | None = None,
+    keep_life: bool = True,
     secret: str | None = None,
     secret_env: str | None = None,
 ) -> Issued:
     """Replace a live credential's secret; the old one and its sessions end after ``overlap``.
 
-    ``expires_at`` None keeps the same length of life that the old one had.
+    Without ``expires_at`` the new one lives as long as the old one was to, or with ``keep_life``
+    False for ever.
     """
     if not timedelta(0) <= overlap <= MAX_OVERLAP:
         raise Invalid("overlap", "expected 0 to 30d")
     _check(now, expires_at, secret)
     with change(store, by, now) as doing:
         old = _live(credential_id, now)
-        if expires_at is None and old.expires_at is not None:
+        if keep_life and expires_at is None and old.expires_at is not None:
             expires_at = now + (old.expires_at - old.created_at)
         row = old.identity
         made = _make(doing, sealer, row, expires_at, secret, secret_env, old)

@@ -70,3 +70,8 @@ def _moment(field: str, text: str, now: datetime) -> datetime:
         raise Invalid(
             field, f"expected 90d, 12h or a day such as 2027-01-31, got {text[:40]!r}"
         ) from None
+
+
+def seconds(number: int) -> timedelta:
+    """Return a length of time in seconds, for ``show_span``."""
+    return timedelta(seconds=number)

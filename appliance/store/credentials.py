@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -88,6 +88,36 @@ def find(
         return paginate(
             query, record, sort=sort, columns=columns, tie=CredentialRow.id, page=page, size=size
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialState:
+    """A record with the keyed print of its secret: for ``apply``, to see what changed."""
+
+    record: CredentialRecord
+    secret_print: str = field(repr=False)
+
+
+def of_identity(store: Store, identity: str) -> tuple[int, tuple[CredentialState, ...]]:
+    """Return an identity's id and all its credentials, oldest first. Raises: NotFound."""
+    with store.reading():
+        owner = IdentityRow.get_or_none(IdentityRow.name == identity)
+        if owner is None:
+            raise NotFound(f"no identity is called {identity}")
+        query = _query().where(CredentialRow.identity == owner.id).order_by(CredentialRow.id)
+        found = tuple(CredentialState(record(row), row.secret_print) for row in query)
+        return int(owner.id), found
+
+
+def set_secret_env(store: Store, credential_id: int, variable: str | None) -> bool:
+    """Note which variable holds the secret; decides nothing. Return whether it changed."""
+    with store.transaction():
+        here = CredentialRow.id == credential_id
+        row = CredentialRow.get(here)
+        if row.secret_env == variable:
+            return False
+        CredentialRow.update(secret_env=variable).where(here).execute()
+        return True
 
 
 def is_live(now: datetime) -> Any:

@@ -157,8 +157,8 @@ class Store:
 
 def open_store(url: str) -> Store:
     """Return the store at ``sqlite:///FILE`` or ``postgresql://…``; connects at the first use."""
-    if url.startswith("sqlite:///"):
-        path = Path(unquote(url.removeprefix("sqlite:///")))
+    path = sqlite_path(url)
+    if path is not None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # before SQLite does: 0644
@@ -173,6 +173,12 @@ def open_store(url: str) -> Store:
         place = f"postgresql://{parts.hostname or ''}:{parts.port or 5432}{parts.path}"
         return Store(place, False, None, _postgresql(normal))
     raise Invalid("GATEPOST_STORE_URL", "expected sqlite:///FILE or postgresql://…")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """Return the file of a SQLite store's URL, None for another kind of store."""
+    prefix = "sqlite:///"
+    return Path(unquote(url.removeprefix(prefix))) if url.startswith(prefix) else None
 
 
 def _sqlite(path: Path) -> Any:

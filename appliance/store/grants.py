@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from appliance.entities import Grant, IdentityKind
+from appliance.entities import Grant, Identity, IdentityKind, who_matches
 from appliance.errors import Invalid, NotFound
 from appliance.hours import parse_hours
 from appliance.policy.builtin import BUILTIN_RULES
@@ -154,6 +154,11 @@ def find(
         return paginate(
             query, _record, sort=sort, columns=columns, tie=GrantRow.id, page=page, size=size
         )
+
+
+def of_identity(all_grants: tuple[Grant, ...], identity: Identity) -> tuple[Grant, ...]:
+    """Return the grants that name an identity, itself or through a group or its kind."""
+    return tuple(grant for grant in all_grants if who_matches(grant.who, identity))
 
 
 def read_all() -> tuple[Grant, ...]:

@@ -48,6 +48,12 @@ def status(store: Store) -> tuple[Migration, ...]:
         )
 
 
+def is_empty(store: Store) -> bool:
+    """Return whether nothing was ever migrated here."""
+    with store.reading():
+        return not _runner(store.database).applied()
+
+
 def _runner(database: Any) -> Any:
     import migrations  # a package, so that it is found in a checkout and when installed
 

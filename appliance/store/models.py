@@ -11,7 +11,6 @@ import peewee
 from appliance.store.database import CurrentDatabase
 from appliance.store.fields import BytesField, JsonField, UtcField
 
-
 # peewee's stubs know neither implicit ids nor tuples(): its rows are Any to the type checker.
 _Model: Any = peewee.Model
 

@@ -62,6 +62,18 @@ def paginate(
     return Page(tuple(make(row) for row in rows), total, page, size)
 
 
+def every(fetch: Callable[[int, int], Page[Item]]) -> tuple[Item, ...]:
+    """Return the items of all pages of ``fetch(page, size)``: for listings on the shell."""
+    found: list[Item] = []
+    page = 1
+    while True:
+        got = fetch(page, MAX_SIZE).items
+        found.extend(got)
+        if len(got) < MAX_SIZE:
+            return tuple(found)
+        page += 1
+
+
 def contains(column: Any, text: str) -> Any:
     """Return the condition "column holds text", any case, with wildcards taken literally."""
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -196,6 +196,16 @@ def names_group(group: str) -> bool:
     return any(word in (*rule.who, rule.approvers) for rule in read_all())
 
 
+def names_target(target: str) -> bool:
+    """Return whether a rule names this target; for callers inside a store scope."""
+    return any(target in rule.targets for rule in read_all())
+
+
+def names_role(role: str) -> bool:
+    """Return whether a rule names this upstream role; for callers inside a store scope."""
+    return any(role in rule.roles for rule in read_all())
+
+
 def _check_pattern(field: str, pattern: str, parse: Any) -> None:
     try:
         parse(pattern)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
@@ -73,7 +74,12 @@ def _check(value: Settings) -> None:
             "settings.recording.retention",
             f"expected 1d to {MAX_RETENTION_DAYS}d, got {value.retention_days}d",
         )
-    for name, number in asdict(value.limits).items():
+    checked_limits(asdict(value.limits))
+
+
+def checked_limits(limits: Mapping[str, int]) -> None:
+    """Raise Invalid for a limit out of its range; PostgreSQL's own bounds are the ceiling."""
+    for name, number in limits.items():
         ceiling = getattr(Limits(), name) if name == "message_bytes" else 10_000_000
         if not 1 <= number <= ceiling:
             raise Invalid(f"settings.limits.{name}", f"expected 1 to {ceiling}, got {number}")

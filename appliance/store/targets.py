@@ -11,7 +11,7 @@ from cryptography import x509
 from appliance.entities import Durability, SslMode, Target, UpstreamRole
 from appliance.errors import Conflict, Invalid, NotFound
 from appliance.sealing import Sealer, upstream_binding
-from appliance.store import names
+from appliance.store import names, rules
 from appliance.store.actors import Actor
 from appliance.store.changes import Change, change, difference
 from appliance.store.database import Store
@@ -84,12 +84,33 @@ def update(store: Store, by: Actor, now: datetime, name: str, spec: TargetSpec) 
 
 
 def delete(store: Store, by: Actor, now: datetime, name: str) -> None:
-    """Remove a target with its roles and grants; records of its sessions stay."""
+    """Remove a target with its roles and grants; records of its sessions stay.
+
+    Raises: Conflict while a policy rule names it.
+    """
     with change(store, by, now) as doing:
         row = _row(name)
+        if rules.names_target(name):
+            raise Conflict(f"a policy rule names target {name}", "change the rule first")
         GrantRow.delete().where(GrantRow.target == row.id).execute()
         TargetRow.delete().where(TargetRow.id == row.id).execute()
         doing.decides("target.delete", name)
+
+
+def reorder(store: Store, by: Actor, now: datetime, wanted: tuple[str, ...]) -> bool:
+    """List these targets first, in this order; return whether that changed anything."""
+    with change(store, by, now) as doing:
+        present = [row.name for row in TargetRow.select().order_by(*_order())]
+        unknown = [name for name in wanted if name not in present]
+        if unknown:
+            raise NotFound(f"no target is called {unknown[0]}")
+        order = [*dict.fromkeys(wanted), *(name for name in present if name not in wanted)]
+        if order == present:
+            return False
+        for position, name in enumerate(order):
+            TargetRow.update(position=position).where(TargetRow.name == name).execute()
+        doing.decides("target.reorder", "targets", order=order)
+        return True
 
 
 def put_role(
@@ -155,6 +176,8 @@ def delete_role(store: Store, by: Actor, now: datetime, target: str, role: str) 
         used = GrantRow.select().where((GrantRow.target == row.id) & (GrantRow.role == role))
         if used.exists():
             raise Conflict(f"a grant uses role {role} of {target}", "remove the grant first")
+        if RoleRow.select().where(RoleRow.name == role).count() == 1 and rules.names_role(role):
+            raise Conflict(f"a policy rule names role {role}", "change the rule first")
         RoleRow.delete().where(RoleRow.id == stored.id).execute()
         doing.decides("role.delete", f"{target}/{role}")
 
@@ -195,7 +218,7 @@ def find(
 def read_all() -> tuple[Target, ...]:
     """Return every target, in order; for callers inside a store scope."""
     roles = list(_roles(None))
-    rows = TargetRow.select().order_by(TargetRow.position, TargetRow.id)
+    rows = TargetRow.select().order_by(*_order())
     return tuple(_target(row, roles) for row in rows)
 
 
@@ -233,6 +256,10 @@ def _certificates(pem: str | None) -> str | None:
     except ValueError:
         raise Invalid("sslrootcert", "expected certificates as PEM text") from None
     return pem.strip() + "\n"
+
+
+def _order() -> tuple[Any, Any]:
+    return TargetRow.position, TargetRow.id
 
 
 def _row(name: str) -> Any:
