@@ -5,20 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from datetime import datetime
 from importlib.resources import files
+from pathlib import Path
 
 import click
 
 from appliance import runfile
 from appliance.clock import clock_from_environment
 from appliance.config import Config, config_from_environment
+from appliance.declarative.apply import Options, apply
+from appliance.declarative.reading import read_document
 from appliance.entities import Limits
 from appliance.listening import Listener, bind, port_of
 from appliance.logging import configure
-from appliance.sealing import load_master_key
+from appliance.sealing import Sealer, load_master_key
 from appliance.store import accounts
-from appliance.store.actors import system_actor
-from appliance.store.database import open_store
+from appliance.store.actors import Actor, system_actor
+from appliance.store.database import Store, open_store
 from appliance.store.migrate import migrate
 from appliance.supervisor import ChildSpec, Phase, Supervisor
 from appliance.tls import certificate_files
@@ -58,12 +62,25 @@ def _prepare(config: Config) -> str | None:
     store = open_store(config.store_url)
     try:
         migrate(store)
+        if config.apply_file:
+            _apply(config.apply_file, config, store, now)
         if accounts.has_admin(store, now):
             return None
         token = accounts.setup_link(store, system_actor("serve"), now)
         return f"{config.public_url}/setup/{token}"
     finally:
         store.close()
+
+
+def _apply(file: Path, config: Config, store: Store, now: datetime) -> None:
+    """Apply the file of GATEPOST_APPLY before anybody is let in; say what it changed."""
+    document, problems = read_document(file.read_bytes(), str(file))
+    by = Actor("serve", "file", str(file))
+    sealer = Sealer(load_master_key(config))
+    options = Options(environ=os.environ)
+    applied = apply(store, by, now, sealer, document, problems, options)
+    for line in (*applied.changes, *applied.remarks):
+        click.echo(f"apply    {line}")
 
 
 def children(config: Config, gateway: Listener, page: Listener) -> list[ChildSpec]:
