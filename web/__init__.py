@@ -1,0 +1,1 @@
+"""The browser's side: server-made pages over the appliance's services."""

@@ -1,0 +1,172 @@
+"""How values are written for people: times, counts, durations, names. Registered as filters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from flask import Flask
+from markupsafe import Markup
+
+from appliance.entities import IdentityKind
+from web.charts import bars, life_bar
+from web.reach import conditions
+from web.services import now
+
+_KIND_ICONS = {
+    IdentityKind.HUMAN: "user-round",
+    IdentityKind.SERVICE: "server",
+    IdentityKind.CI: "workflow",
+    IdentityKind.BOT: "bot",
+    IdentityKind.AGENT: "sparkles",
+}
+_ACTIONS = {
+    "account.create": "made a local sign-in",
+    "account.reset": "set a new password of a sign-in",
+    "credential.expiry": "moved the end of a credential",
+    "credential.issue": "issued a credential",
+    "credential.revoke": "revoked a credential",
+    "credential.rotate": "rotated a credential",
+    "grant.change": "changed a grant",
+    "grant.create": "added a grant",
+    "grant.delete": "removed a grant",
+    "grant.reorder": "changed the order of grants",
+    "group.add": "added a member to a group",
+    "group.change": "changed a group",
+    "group.create": "added a group",
+    "group.delete": "removed a group",
+    "group.remove": "removed a member from a group",
+    "identity.change": "changed an identity",
+    "identity.create": "added an identity",
+    "identity.permission_roles": "changed permission roles",
+    "identity.retire": "retired an identity",
+    "identity.status": "changed an identity's status",
+    "invite.create": "made an invite link",
+    "role.add": "added an upstream role",
+    "role.change": "changed an upstream role",
+    "role.delete": "removed an upstream role",
+    "rule.change": "changed a policy rule",
+    "rule.create": "added a policy rule",
+    "rule.delete": "removed a policy rule",
+    "rule.reorder": "changed the order of policy rules",
+    "session.kill": "ended a session",
+    "settings.change": "changed settings",
+    "setup_link.create": "made a set-up link",
+    "sign_in": "signed in",
+    "sign_out": "signed out",
+    "sign_out.others": "ended sign-ins",
+    "target.change": "changed a target",
+    "target.create": "registered a target",
+    "target.delete": "removed a target",
+    "target.secrets_dropped": "dropped a target's stored secrets",
+}
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def install(app: Flask) -> None:
+    """Register the filters of this module, and ``server_time()``."""
+    for name, function in (
+        ("when", when),
+        ("day", day),
+        ("count", count),
+        ("plural", plural),
+        ("length_of", length_of),
+        ("kind_icon", kind_icon),
+        ("initials", initials),
+        ("first_line", first_line),
+        ("grant_conditions", conditions),
+        ("pair", lambda word: (word, word)),
+        ("word_pairs", lambda words: [(key.value, word) for key, word in words.items()]),
+        ("action_words", action_words),
+        ("detail_value", detail_value),
+    ):
+        app.jinja_env.filters[name] = function
+    app.jinja_env.globals["bars"] = bars
+    app.jinja_env.globals["life_bar"] = lambda c: life_bar(c.created_at, c.expires_at, now())
+    app.jinja_env.globals["present"] = now
+    app.jinja_env.globals["server_time"] = lambda: now().strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def when(at: datetime | None, missing: str = "never") -> Markup:
+    """Return a time element: relative here, the viewer's zone by script, UTC on hover."""
+    if at is None:
+        return Markup('<span class="muted">{}</span>').format(missing)
+    at = at.astimezone(UTC)
+    return Markup('<time datetime="{}" title="{} UTC" data-when>{}</time>').format(
+        at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S"), relative(at, now())
+    )
+
+
+def relative(at: datetime, present: datetime) -> str:
+    """Return "4 min ago", "in 3 d", or the date when it is further than 30 days."""
+    seconds = (present - at).total_seconds()
+    span = abs(seconds)
+    if span < 45:
+        return "just now" if seconds >= 0 else "in moments"
+    if span > 30 * 86400:
+        return at.strftime("%Y-%m-%d")
+    size, unit = next(((s, u) for s, u in _UNITS if span >= s), (60, "min"))
+    amount = max(1, round(span / size))
+    return f"{amount} {unit} ago" if seconds > 0 else f"in {amount} {unit}"
+
+
+def day(at: datetime | None) -> str:
+    """Return a date as it is typed into a form."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d") if at else ""
+
+
+def count(number: int) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Return "1 session", "3 sessions"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def length_of(span: timedelta | float | None) -> str:
+    """Return a duration: 840 ms, 4.2 s, 3 min, 2 h 5 min, 4 d."""
+    if span is None:
+        return ""
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{seconds / 86400:.0f} d"
+
+
+def kind_icon(kind: str) -> str:
+    """Return the icon's name for a kind of identity."""
+    return _KIND_ICONS.get(IdentityKind(kind), "user-round")
+
+
+def initials(name: str) -> str:
+    """Return one or two letters that stand for a person: "ana.berg@example.com" -> AB."""
+    parts = [part for part in name.split("@")[0].replace("-", ".").split(".") if part]
+    return "".join(part[0] for part in parts[:2]).upper() or "?"
+
+
+def first_line(text: str, limit: int = 160) -> str:
+    """Return a statement on one line, cut with an ellipsis."""
+    line = " ".join(text[: limit * 4].split())
+    return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def action_words(action: str) -> str:
+    """Return an audit event's action for people: "credential.issue" -> "issued a credential"."""
+    return _ACTIONS.get(action) or action.replace(".", ": ").replace("_", " ")
+
+
+def detail_value(value: object) -> str:
+    """Return a value of an audit event's detail on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {detail_value(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(detail_value(inner) for inner in value)
+    return "yes" if value is True else "no" if value is False else str(value)

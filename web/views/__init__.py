@@ -1,0 +1,33 @@
+"""One blueprint per noun: parse, authorise, one service, render."""
+
+from web.views import (
+    audit,
+    credentials,
+    grants,
+    groups,
+    health,
+    home,
+    identities,
+    my_access,
+    settings,
+    setup,
+    sign_in,
+    target_roles,
+    targets,
+)
+
+VIEWS = (
+    health,
+    sign_in,
+    setup,
+    home,
+    identities,
+    credentials,
+    grants,
+    groups,
+    targets,
+    target_roles,
+    settings,
+    audit,
+    my_access,
+)
