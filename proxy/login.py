@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # What drivers set before their user has said a word: only rules that name sessions' settings
 # concern it, or a target with default_action block could be reached by nobody.
 _EVERY_CLIENT_SETS = frozenset(
-    [
+    {
         "application_name",
         "bytea_output",
         "client_encoding",
@@ -48,11 +48,9 @@ _EVERY_CLIENT_SETS = frozenset(
         "datestyle",
         "extra_float_digits",
         "intervalstyle",
-        "lc_monetary",
-        "lc_numeric",
         "statement_timeout",
         "timezone",
-    ]
+    }
 )
 
 log = structlog.get_logger("proxy")
