@@ -76,10 +76,8 @@ def statement_counts(store: Store, ids: Iterable[str]) -> dict[str, int]:
     """Return how many statements each of those sessions has."""
     found: dict[str, int] = {}
     for marks, part in _parts(sorted(ids)):
-        sql = (
-            "SELECT session_id, COUNT(*) FROM statement"
-            f" WHERE session_id IN ({marks}) GROUP BY session_id"
-        )
+        where = f"WHERE session_id IN ({marks}) GROUP BY session_id"
+        sql = f"SELECT session_id, COUNT(*) FROM statement {where}"  # noqa: S608
         found.update({row[0]: int(row[1]) for row in _rows(store, sql, part)})
     return found
 
@@ -127,6 +125,11 @@ def texts(store: Store) -> Iterator[TextStored]:
             return
         yield from rows
         last = rows[-1].id
+
+
+def latest_moment(store: Store) -> int:
+    """Return when the latest session began, in microseconds; 0 when there was none."""
+    return int(next(_rows(store, "SELECT MAX(started_at) FROM session"))[0] or 0)
 
 
 def strays(store: Store, journals: set[str]) -> list[tuple[str, str]]:
