@@ -50,7 +50,7 @@ class Policy:
     Verdicts are remembered by the identity of the facts, which callers cache by text.
     """
 
-    __slots__ = ("_allowed", "_book", "_default", "_known", "_rules", "_subject")
+    __slots__ = ("_allowed", "_book", "_by_class", "_default", "_known", "_rules", "_subject")
 
     def __init__(
         self, snapshot: Snapshot, subject: Subject, rulebook: Rulebook | None = None
@@ -61,6 +61,7 @@ class Policy:
         word = subject.target.default_action or snapshot.settings.default_action
         self._default = ACTIONS.get(word, Action.BLOCK)
         self._rules: tuple[SessionRule, ...] | None = None
+        self._by_class: dict[EffectClass, tuple[SessionRule, ...]] = {}
         self._known: OrderedDict[int, tuple[Facts, Verdict]] = OrderedDict()
 
     @property
@@ -119,17 +120,22 @@ class Policy:
     def _strictest(self, effect: Effect, named_only: bool) -> tuple[Action, SessionRule | None]:
         """Return the strictest action that may be due, over all columns the effect may touch."""
         found: tuple[Action, SessionRule | None] | None = None
-        for column in self._columns(effect):
-            for action, rule in self._candidates(effect, column, named_only):
+        rules = self._for_class(effect.cls)
+        for column in _columns(effect, rules):
+            for action, rule in self._candidates(rules, effect, column, named_only):
                 if found is None or action.strictness > found[0].strictness:
                     found = (action, rule)
         return found or (Action.ALLOW, None)
 
     def _candidates(
-        self, effect: Effect, column: str | None, named_only: bool
+        self,
+        rules: tuple[SessionRule, ...],
+        effect: Effect,
+        column: str | None,
+        named_only: bool,
     ) -> Iterator[tuple[Action, SessionRule | None]]:
         """Yield what may be due: of each rule that may apply, up to the first that surely does."""
-        for rule in self._concerning():
+        for rule in rules:
             if named_only and not rule.names(effect):
                 continue
             match = rule.match(effect, column)
@@ -140,11 +146,13 @@ class Policy:
                 return
         yield (Action.ALLOW if named_only else self._default), None
 
-    def _columns(self, effect: Effect) -> tuple[str | None, ...]:
-        """Return the columns to decide one by one: one allowed column must not let others by."""
-        if not effect.columns or not any(rule.compiled.columns for rule in self._concerning()):
-            return (None,) if not effect.columns else (effect.columns[0],)
-        return effect.columns
+    def _for_class(self, cls: EffectClass) -> tuple[SessionRule, ...]:
+        """Return the rules, in order, that may concern effects of a class."""
+        found = self._by_class.get(cls)
+        if found is None:
+            found = tuple(rule for rule in self._concerning() if rule.may_concern(cls))
+            self._by_class[cls] = found
+        return found
 
     def _concerning(self) -> tuple[SessionRule, ...]:
         if self._rules is None:
@@ -162,6 +170,13 @@ class Policy:
         hint = "" if action is Action.ALLOW else rule_hint(rule)
         reason = rule_reason(action, rule.name, rule.message, effect, statement.unknown)
         return Verdict(action, rule.name, reason, hint)
+
+
+def _columns(effect: Effect, rules: tuple[SessionRule, ...]) -> tuple[str | None, ...]:
+    """Return the columns to decide one by one: one allowed column must not let others by."""
+    if effect.columns and any(rule.compiled.columns for rule in rules):
+        return effect.columns
+    return (None,)
 
 
 def _effects(statement: Statement) -> tuple[Effect, ...]:

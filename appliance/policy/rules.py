@@ -48,6 +48,11 @@ class SessionRule:
     compiled: CompiledRule
     certain: Match
 
+    def may_concern(self, cls: EffectClass) -> bool:
+        """Return whether an effect of this class can meet the rule at all."""
+        commands = self.compiled.commands
+        return not commands or cls.value in commands or cls is EffectClass.UNKNOWN
+
     def names(self, effect: Effect) -> bool:
         """Return whether the rule names what ``default_exempt`` effects must be named by.
 

@@ -14,7 +14,8 @@ from appliance.policy.verdict import Action
 from appliance.sql.facts import Effect, EffectClass, Facts, Name, Statement
 from tests.policy.world import machine, snapshot, subject
 
-CLASSES = [cls for cls in EffectClass if cls is not EffectClass.UNKNOWN]
+# copy_program is left out: a built-in rule blocks it before these rules are asked.
+CLASSES = [cls for cls in EffectClass if cls not in (EffectClass.UNKNOWN, EffectClass.COPY_PROGRAM)]
 COLUMNS = ["id", "ssn", "total"]
 RELATIONS = [Name(schema, name) for schema in ("public", "pay") for name in ("orders", "cards")]
 RELATIONS += [Name(None, "orders"), Name("pg_temp_3", "cards")]
