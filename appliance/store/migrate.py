@@ -12,6 +12,7 @@ from typing import Any
 import peewee
 from playhouse.migrations import Runner
 
+import migrations  # a package, so that it is found in a checkout and when installed
 from appliance.errors import StoreUnavailable
 from appliance.store.database import Store
 
@@ -48,6 +49,11 @@ def status(store: Store) -> tuple[Migration, ...]:
         )
 
 
+def available() -> tuple[str, ...]:
+    """Return the names of the migrations that this version has, in order."""
+    return tuple(sorted(path.stem for path in _directory().glob("[0-9]*.py")))
+
+
 def is_empty(store: Store) -> bool:
     """Return whether nothing was ever migrated here."""
     with store.reading():
@@ -55,9 +61,11 @@ def is_empty(store: Store) -> bool:
 
 
 def _runner(database: Any) -> Any:
-    import migrations  # a package, so that it is found in a checkout and when installed
+    return Runner(database, directory=str(_directory()))
 
-    return Runner(database, directory=str(Path(migrations.__file__).parent))
+
+def _directory() -> Path:
+    return Path(migrations.__file__).parent
 
 
 def _refuse_newer(runner: Any) -> None:
