@@ -20,6 +20,7 @@ import pytest
 from appliance import sealing
 from appliance.clock import SystemClock
 from appliance.config import Config, config_from_environment
+from appliance.embedded import PostgresServer
 from appliance.entities import PolicyRule
 from appliance.identity import credentials
 from appliance.recording.indexer import Indexer
@@ -30,10 +31,10 @@ from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
 from appliance.store.migrate import migrate
 from appliance.store.models import GrantRow
-from appliance.store.record_models import SessionRow, StatementRow, TextRow
+from appliance.store.record_models import RecordEventRow, SessionRow, StatementRow, TextRow
 from appliance.store.targets import TargetSpec
 from tests.harness.polling import eventually
-from tests.harness.postgres import Database
+from tests.harness.postgres import Database, fresh_database
 
 ADMIN = Actor("tests", "system")
 ANA, CI = "ana@example.com", "ci-nightly"
@@ -95,6 +96,16 @@ class Gateway:
         process.send_signal(how)
         return process.wait(40)
 
+    def memory_kib(self, number: int = 1, *, peak: bool = False) -> int:
+        """Return a worker's resident memory, or its peak since ``forget_peak``; Linux only."""
+        wanted = "VmHWM:" if peak else "VmRSS:"
+        status = Path(f"/proc/{self.processes[number].pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if wanted in line)
+
+    def forget_peak(self, number: int = 1) -> None:
+        """Let the peak of a worker's memory begin anew."""
+        Path(f"/proc/{self.processes[number].pid}/clear_refs").write_text("5")
+
     def stop(self) -> None:
         for number in list(self.processes):
             if self.processes[number].poll() is None:
@@ -112,9 +123,9 @@ class Gateway:
         self.passwords[name] = issued.secret
         return issued.secret
 
-    def grant(self, who: str, role: str, **spec: Any) -> int:
+    def grant(self, who: str, role: str, target: str = "shop", **spec: Any) -> int:
         now = datetime.now(UTC)
-        return grants.create(self.store, ADMIN, now, GrantSpec(who, "shop", role, **spec))
+        return grants.create(self.store, ADMIN, now, GrantSpec(who, target, role, **spec))
 
     def rule(self, name: str, action: str, **conditions: Any) -> None:
         """Add a policy rule and wait until it decides."""
@@ -174,6 +185,19 @@ class Gateway:
             )
             return [row for row in query if text in row["text"]]
 
+    def sessions(self) -> list[dict[str, Any]]:
+        """Return the recorded sessions, oldest first."""
+        self.index()
+        with self.store.reading():
+            return list(SessionRow.select().order_by(SessionRow.started_at, SessionRow.id).dicts())
+
+    def events(self, kind: str) -> list[dict[str, Any]]:
+        """Return the recorded events of one kind, oldest first."""
+        self.index()
+        with self.store.reading():
+            query = RecordEventRow.select().where(RecordEventRow.kind == kind)
+            return list(query.order_by(RecordEventRow.at, RecordEventRow.id).dicts())
+
 
 @contextmanager
 def running_gateway(
@@ -217,12 +241,22 @@ def _configure(gateway: Gateway) -> None:
         targets.put_role(
             store, ADMIN, now, "shop", role.name, sealer=gateway.sealer, secret=role.password
         )
-    groups.create(store, ADMIN, now, "analysts")
+    groups.create(store, ADMIN, now, name="analysts")
     gateway.add_identity(ANA, "human")
     groups.add(store, ADMIN, now, "analysts", ANA)
     gateway.add_identity(CI, "ci", owner=ANA, purpose="nightly export")
     gateway.grant("group:analysts", database.owner.name)
     gateway.grant(f"identity:{CI}", database.owner.name)
+
+
+@pytest.fixture(scope="module")
+def shared_gateway(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """A gateway with one worker and one database for the tests of a file that change no policy."""
+    directory = tmp_path_factory.mktemp("gateway")
+    with fresh_database(postgres) as database, running_gateway(database, directory) as running:
+        yield running
 
 
 @pytest.fixture

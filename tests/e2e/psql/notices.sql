@@ -1,0 +1,17 @@
+do $$ begin raise notice 'a notice'; raise warning 'a warning'; raise info 'an info'; raise debug 'not shown'; end $$;
+set client_min_messages = debug1;
+do $$ begin raise debug 'shown'; end $$;
+set client_min_messages = error;
+do $$ begin raise notice 'hidden'; end $$;
+reset client_min_messages;
+drop table if exists nothing_like_this;
+create table if not exists customers ();
+create table noticed (id serial primary key, n int unique);
+truncate orders, customers cascade;
+commit;
+select chatty(3);
+call shout('loud');
+analyze verbose_is_not_stable_but_missing;
+drop table noticed;
+set session characteristics as transaction read only;
+create table refused_by_the_server ();

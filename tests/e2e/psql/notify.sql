@@ -1,0 +1,13 @@
+listen here;
+notify here, 'to myself';
+select pg_notify('here', 'by function');
+begin;
+notify here, 'at commit';
+select 'before commit';
+commit;
+begin;
+notify here, 'never';
+rollback;
+unlisten here;
+notify here, 'nobody';
+select 'end';
