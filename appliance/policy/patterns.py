@@ -9,7 +9,7 @@ from enum import IntEnum
 from appliance.sql.facts import Name
 
 _NAME_BYTES = 63  # longer identifiers are cut by the server, so the catalog never has them
-_TEMP_SCHEMA = re.compile(r"pg_temp(_\d+)?")
+_TEMP_SCHEMA = re.compile(r"pg_temp_\d+")
 _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
@@ -27,14 +27,17 @@ class BadPattern(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a pattern. ``regex`` None = anything."""
+    """One part of a pattern. ``regex`` None = no ``*`` in it, unless it is all that there is."""
 
     text: str
-    regex: re.Pattern[str] | None
+    is_any: bool = False
+    regex: re.Pattern[str] | None = None
 
     def holds(self, name: str) -> bool:
         """Return whether a name of the catalog fits."""
-        return self.regex is None or self.regex.fullmatch(name) is not None
+        if self.regex is None:
+            return self.is_any or name == self.text
+        return self.regex.fullmatch(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,14 @@ class NamePattern:
         One that could not be resolved may be a view or a synonym for anything: MAYBE.
         """
         if name.schema is None:
-            exact = self.schema.regex is None and self.name.holds(name.name)
+            exact = self.schema.is_any and self.name.holds(name.name)
             return Match.YES if exact else Match.MAYBE
-        schema = "pg_temp" if _TEMP_SCHEMA.fullmatch(name.schema) else name.schema
-        fits = self.name.holds(name.name) and self.schema.holds(schema)
-        return Match.YES if fits else Match.NO
+        if not self.name.holds(name.name):
+            return Match.NO
+        schema = name.schema
+        if schema.startswith("pg_temp_") and _TEMP_SCHEMA.fullmatch(schema):
+            schema = "pg_temp"
+        return Match.YES if self.schema.holds(schema) else Match.NO
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +74,11 @@ class ColumnPattern:
         """Compare with one column of a table; None = it could be any of them."""
         on_table = self.table.match(table)
         if column is None:
-            return on_table if self.column.regex is None else min(on_table, Match.MAYBE)
+            return on_table if self.column.is_any else min(on_table, Match.MAYBE)
         return on_table if self.column.holds(column) else Match.NO
 
 
-_ANY = Part("*", None)
+_ANY = Part("*", is_any=True)
 
 
 def name_pattern(text: str) -> NamePattern:
@@ -139,6 +145,6 @@ def _part(name: str) -> Part:
     if set(name) == {"*"}:
         return _ANY
     if "*" not in name:
-        name = name.encode()[:_NAME_BYTES].decode(errors="ignore")
+        return Part(name.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore"))
     regex = ".*".join(re.escape(piece) for piece in name.split("*"))
-    return Part(name, re.compile(regex, re.DOTALL))
+    return Part(name, regex=re.compile(regex, re.DOTALL))

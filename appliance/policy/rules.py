@@ -195,7 +195,12 @@ def _without_where(wanted: bool, effect: Effect) -> Match:
 def _tables(patterns: tuple[NamePattern, ...], effect: Effect) -> Match:
     if effect.relation is None:
         return Match.NO
-    return max(pattern.match(effect.relation) for pattern in patterns)
+    found = Match.NO
+    for pattern in patterns:
+        match = pattern.match(effect.relation)
+        if match > found:
+            found = match
+    return found
 
 
 def _columns(patterns: tuple[ColumnPattern, ...], effect: Effect, column: str | None) -> Match:
@@ -207,4 +212,9 @@ def _columns(patterns: tuple[ColumnPattern, ...], effect: Effect, column: str | 
 def _functions(patterns: tuple[NamePattern, ...], effect: Effect) -> Match:
     if effect.function is None:
         return Match.NO
-    return max(pattern.match(effect.function) for pattern in patterns)
+    found = Match.NO
+    for pattern in patterns:
+        match = pattern.match(effect.function)
+        if match > found:
+            found = match
+    return found
