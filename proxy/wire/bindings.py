@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Sequence
 
-from appliance.errors import ProtocolError
 from appliance.recording.parameters import BinaryValue, Parameter
 from proxy.wire.framing import Buffer
-from proxy.wire.reader import Reader
+
+_COUNT = struct.Struct("!H")
+_LENGTH = struct.Struct("!i")
 
 
 def bind_parameters(
@@ -19,47 +21,52 @@ def bind_parameters(
     large Bind. All values together are kept to ``limit`` bytes; where they, or the beginning, end
     early, the last text says in words what is missing: a record never looks complete when it is
     not. ``codec`` is the session's; what does not decode is written as ``\\xNN``.
-
-    Raises:
-        ProtocolError: formats and parameters do not fit together.
+    Never raises: a Bind that contradicts itself is the target's to refuse.
     """
-    reader = Reader(body, "client", "Bind", offset)
+    data = bytes(body)
+    try:
+        (formats_count,) = _COUNT.unpack_from(data, offset)
+        formats = struct.unpack_from(f"!{formats_count}h", data, offset + 2)
+        offset += 2 + 2 * formats_count
+        (count,) = _COUNT.unpack_from(data, offset)
+    except struct.error:
+        return ("(parameters not recorded: there are too many)",)
+    offset += _COUNT.size
+    end = len(data)
     found: list[Parameter] = []
-    for value in _values(reader, limit, codec):
-        if isinstance(value, BinaryValue) and len(found) < len(types):
-            value = BinaryValue(value.data, types[len(found)])
-        found.append(value)
+    for index in range(count):
+        if offset + 4 > end:
+            found.append(_missing(count - index))
+            break
+        (size,) = _LENGTH.unpack_from(data, offset)
+        offset += 4
+        if size == -1:
+            found.append(None)
+            continue
+        if size < 0 or limit <= 0 < size:
+            found.append(_missing(count - index))
+            break
+        kept = data[offset : offset + min(size, limit)]
+        limit -= len(kept)
+        offset += size
+        is_cut = len(kept) < size
+        if formats and _is_binary(formats, index):
+            found.append(BinaryValue(kept, types[index] if index < len(types) else 0))
+        else:
+            text = kept.decode(codec, "backslashreplace")
+            found.append(f"{text}… (cut: {size} bytes)" if is_cut else text)
+        if is_cut:
+            left = count - index - 1
+            found.append(f"(the last value has {size} bytes; {left} more parameters not recorded)")
+            break
     return tuple(found)
 
 
-def _values(reader: Reader, limit: int, codec: str) -> Iterator[Parameter]:
-    try:
-        format_codes = [reader.int16() for _ in range(reader.uint16())]
-        count = reader.uint16()
-    except ProtocolError:
-        yield "(parameters not recorded: there are too many)"
-        return
-    if len(format_codes) > 1 and len(format_codes) != count:
-        raise reader.malformed(f"{len(format_codes)} parameter formats, {count} parameters")
-    for index in range(count):
-        size = reader.int32() if reader.left >= 4 else None
-        if size is None or limit <= 0 < size:
-            yield f"({count - index} more parameters not recorded: too large)"
-            return
-        if size < -1:
-            raise reader.malformed("a length below -1")
-        if size == -1:
-            yield None
-            continue
-        kept = reader.take(min(size, limit, reader.left))
-        limit -= len(kept)
-        cut = len(kept) < size
-        if bool(format_codes) and format_codes[index % len(format_codes)] == 1:
-            yield BinaryValue(kept, 0)
-        else:
-            note = f"… (cut: {size} bytes)" if cut else ""
-            yield kept.decode(codec, "backslashreplace") + note
-        if cut:
-            left = count - index - 1
-            yield f"(the last value has {size} bytes; {left} more parameters not recorded)"
-            return
+def _is_binary(formats: Sequence[int], index: int) -> bool:
+    """One format is for all parameters; more are for one each."""
+    position = 0 if len(formats) == 1 else index
+    return position < len(formats) and formats[position] == 1
+
+
+def _missing(count: int) -> str:
+    return f"({count} more parameters not recorded: too large)"
