@@ -107,10 +107,13 @@ def _query() -> Any:
         StatementRow.select(
             StatementRow, TextRow.text, TextRow.fingerprint, SessionRow.identity, SessionRow.target
         )
-        .join(TextRow, "LEFT OUTER", on=(TextRow.id == StatementRow.text_id), attr="text_row")
+        .join(TextRow, "LEFT OUTER JOIN", on=(TextRow.id == StatementRow.text_id), attr="text_row")
         .switch(StatementRow)
         .join(
-            SessionRow, "LEFT OUTER", on=(SessionRow.id == StatementRow.session_id), attr="session"
+            SessionRow,
+            "LEFT OUTER JOIN",
+            on=(SessionRow.id == StatementRow.session_id),
+            attr="session",
         )
     )
 
