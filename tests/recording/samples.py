@@ -1,0 +1,89 @@
+"""What tests record: sessions, statements, verdicts; and how they read it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from appliance.policy.verdict import Action, EffectDecision, Verdict
+from appliance.recording.journal import Journal
+from appliance.recording.reading import JournalReader
+from appliance.recording.recorder import SessionRecorder, SessionStart, State, new_session_id
+from appliance.recording.records import Kind, Record
+from appliance.sql.facts import Effect, EffectClass, Name
+from appliance.store.database import Store
+from appliance.store.recordings import journal_states
+
+SELECT_ORDERS = Effect(EffectClass.SELECT, Name("public", "orders"))
+ALLOWED = Verdict(
+    Action.ALLOW,
+    "default",
+    "nothing is stopped",
+    decisions=(EffectDecision(SELECT_ORDERS, Action.ALLOW, "default"),),
+)
+BLOCKED = Verdict(Action.BLOCK, "no-ddl", "schema changes go through the pipeline")
+HELD = Verdict(Action.HOLD, "bulk", "bulk writes need a human")
+
+
+def start(journal: Journal, **values: Any) -> SessionStart:
+    """Return the start of a session of ana on shop."""
+    common: dict[str, Any] = {
+        "session": new_session_id(journal.clock),
+        "identity": "ana@example.com",
+        "identity_kind": "human",
+        "credential": 12,
+        "target": "shop",
+        "database": "shop",
+        "role": "app_ro",
+        "source": "10.0.0.7",
+        "source_port": 50123,
+        "application_name": "psql",
+    }
+    return SessionStart(**common | values)
+
+
+def run(recorder: SessionRecorder, text: str, *parameters: Any, tag: str = "SELECT 1") -> int:
+    """Record a statement that ran."""
+    seq = recorder.statement(text, parameters, ALLOWED, State.SENT, fingerprint="00f1a2b3c4d5e6f7")
+    recorder.outcome(seq, State.DONE, tag=tag, rows=1, duration_ms=1.25, bytes_out=40)
+    return seq
+
+
+def session_of(journal: Journal, statements: int, **values: Any) -> str:
+    """Record a whole session; return its id."""
+    recorder = SessionRecorder(journal, start(journal, **values))
+    for number in range(statements):
+        run(recorder, f"select {number} from orders", str(number))
+    recorder.end("client left")
+    return recorder.session
+
+
+def records_of(path: Path) -> list[Record]:
+    """Return every record of a journal."""
+    with JournalReader(path) as reader:
+        return list(reader.records())
+
+
+def bodies_of(path: Path, kind: Kind) -> list[dict[str, Any]]:
+    """Return the bodies of one kind of records."""
+    return [orjson.loads(record.body) for record in records_of(path) if record.kind == kind]
+
+
+def table(store: Store, sql: str) -> list[tuple[Any, ...]]:
+    """Return what a query says."""
+    with store.reading():
+        return [tuple(row) for row in store.database.execute_sql(sql).fetchall()]
+
+
+def change(store: Store, sql: str) -> None:
+    """Tamper with the store."""
+    with store.transaction():
+        store.database.execute_sql(sql)
+
+
+def indexed(store: Store) -> dict[str, int]:
+    """Return up to where each journal was taken in."""
+    with store.reading():
+        return {state.name: state.position for state in journal_states(store)}
