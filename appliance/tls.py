@@ -80,8 +80,10 @@ def server_tls(config: Config, now: datetime) -> ServerTls:
     context.num_tickets = 0
     context.set_alpn_protocols([ALPN])
     try:
-        context.load_cert_chain(files.certificate, files.key)
-        leaf = x509.load_pem_x509_certificate(files.certificate.read_bytes())
+        pem = b""
+        while pem != (pem := files.certificate.read_bytes()):  # again if it was renewed meanwhile
+            context.load_cert_chain(files.certificate, files.key)
+        leaf = x509.load_pem_x509_certificate(pem)
     except (OSError, ValueError) as error:
         raise Invalid(
             "GATEPOST_TLS_CERT",
