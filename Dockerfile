@@ -3,6 +3,7 @@
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils
 RUN python -m venv /opt/gatepost
 COPY constraints/run.txt /src/constraints/run.txt
 RUN /opt/gatepost/bin/pip install --require-hashes --only-binary :all: -r /src/constraints/run.txt
@@ -14,7 +15,7 @@ COPY migrations /src/migrations
 RUN /opt/gatepost/bin/pip install --no-deps /src \
     && /opt/gatepost/bin/pip uninstall --yes pip \
     && find /opt/gatepost -name tests -type d -path '*/gevent/*' -prune -exec rm -rf {} + \
-    && /opt/gatepost/bin/python -m compileall -q /opt/gatepost/lib
+    && find /opt/gatepost -name '*.so' -exec strip --strip-unneeded {} +
 
 FROM python:3.13-slim
 RUN apt-get update \
