@@ -12,7 +12,7 @@ import structlog
 
 from appliance.clock import Clock
 from appliance.recording.journal import Journal
-from appliance.recording.journal_files import LOCK_NAME, lock_journal, unavailable
+from appliance.recording.journal_files import LOCK_NAME, SPARE_PREFIX, lock_journal, unavailable
 from appliance.recording.reading import BrokenChain, JournalReader, Place, segment_numbers
 from appliance.recording.records import (
     Kind,
@@ -70,6 +70,8 @@ def adopt(
             # Not even its first record is whole: it has promised nothing.
             _log.warning("a journal without a whole record", journal=path.name)
         cut = _cut_tail(path, place)
+        for spare in path.glob(f"{SPARE_PREFIX}*"):
+            spare.unlink()
         owned = False  # from here on the journal closes the lock
         journal = Journal(
             path,

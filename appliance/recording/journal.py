@@ -14,6 +14,7 @@ import shutil
 import threading
 import weakref
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from appliance.clock import Clock
 from appliance.errors import JournalUnavailable
 from appliance.recording.journal_files import (
     NEW_PREFIX,
+    SPARE_PREFIX,
     appliance_id,
     lock_journal,
     unavailable,
@@ -257,16 +259,20 @@ class Journal:
             number = 0 if self._spare or self._closed else self.segment + 1
         if not number:
             return
+        # Under a name of its own: the writer may make the same number itself meanwhile.
+        draft = self.path / f"{SPARE_PREFIX}{secrets.token_hex(4)}"
         try:
-            spare = self._make_spare(number, self._segment_bytes)
+            spare = make_segment(draft, self._segment_bytes, mapped=self._mapped)
         except OSError:
             return  # a full disk is the writer's to report, when it comes to it
-        with self._lock:
+        with self._lock, suppress(OSError):
             if self.segment + 1 == number and not self._spare and not self._closed:
+                spare.path = self.path / segment_name(number)
+                draft.rename(spare.path)
                 self._spare = spare
                 return
         spare.finish(0)
-        spare.path.unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
     def _append(self, kind: Kind, body: bytes) -> int:
         start = self._offset
@@ -315,7 +321,9 @@ class Journal:
             spare.path.unlink()
             spare = None
         if spare is None:
-            spare = self._make_spare(number, max(needed, self._segment_bytes))
+            path = self.path / segment_name(number)
+            size = max(needed, self._segment_bytes)
+            spare = make_segment(path, size, mapped=self._mapped)
         block = pack_header(Header(self.name, number, self._chain))
         try:
             spare.write(0, block)
@@ -332,9 +340,6 @@ class Journal:
         self._chain = first_chain(self._chain, block)
         self.position = position_of(number, HEADER_BYTES)
         self._sync.wake()
-
-    def _make_spare(self, number: int, size: int) -> Segment:
-        return make_segment(self.path / segment_name(number), size, mapped=self._mapped)
 
     def _write_late(self) -> None:
         late, self._late = self._late, []

@@ -12,6 +12,7 @@ from appliance.sealing import kept_text
 
 LOCK_NAME = "lock"
 NEW_PREFIX = ".new-"  # of a journal's directory until it has begun
+SPARE_PREFIX = ".spare-"  # of a segment file that is being made
 _APPLIANCE_NAME = "appliance"
 
 
