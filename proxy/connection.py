@@ -5,6 +5,7 @@ No greenlet waits here: a callback receives, lets the session look, and sends (7
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -74,10 +75,23 @@ class Connection:
         self.target.watch(self._target_readable, self._target_writable)
         self.client.start_reading()
         self.target.start_reading()
-        if self.client.has_buffered:
+        if self.session.target_tail:  # what came with the last bytes of the handshakes
+            self._run(self.session.upstream_data, memoryview(b""))
+        if self.session.tail and not self.is_closed:
+            self._run(self.session.client_data, memoryview(b""))
+        if not self.is_closed and self.client.has_buffered:
             self._client_readable()
         if not self.is_closed and self.target.has_buffered:
             self._target_readable()
+
+    def _run(self, take: Callable[[memoryview], None], view: memoryview) -> None:
+        try:
+            take(view)
+            self._flush()
+        except ProtocolError as error:
+            self._broken(error)
+        except OSError:
+            self.close("connection lost")
 
     # -- readiness -----------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from appliance.policy.subject import Subject
 from appliance.policy.wording import refusal_text
 from appliance.recording.recorder import SessionRecorder, SessionStart, new_session_id
 from appliance.sql.facts import Facts
-from appliance.sql.settings import setting_facts
+from appliance.sql.resolve import setting_facts
 from proxy import startup
 from proxy.arrival import Arrival, Left, is_in
 from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_way
@@ -311,8 +311,8 @@ class Login:
             recorder.end("client left during the login")
             raise
         worker.remember(connection)
-        if rest:
-            session.tail += rest
+        session.tail += rest
+        session.target_tail += upstream.rest
         return connection
 
     # -- saying no -----------------------------------------------------------------------------

@@ -37,6 +37,7 @@ class Upstream:
     endpoint: Endpoint
     address: tuple[socket.AddressFamily, object]
     ready: Ready
+    rest: bytes  # what came behind ReadyForQuery already
 
     @property
     def process_id(self) -> int:
@@ -65,6 +66,7 @@ def connect(
 ) -> Upstream | Unreached:
     """Open a session on the target, waiting in the calling greenlet."""
     endpoint: Endpoint | None = None
+    messages = framing.MessageBuffer(framing.upstream_rules(1 << 20))
     try:
         with gevent.Timeout(_CONNECT_S, TimeoutError()):
             sock, address = _dial(target)
@@ -73,8 +75,17 @@ def connect(
             if refused is not None:
                 endpoint.close()
                 return refused
+        login = UpstreamLogin(
+            parameters=parameters,
+            secret=secret,
+            keys=keys,
+            binding=_binding(endpoint),
+            tls_verified=endpoint.is_tls and tls.is_verified(target),
+            allow_md5=target.allow_md5,
+            allow_cleartext=target.allow_cleartext,
+        )
         with gevent.Timeout(_LOGIN_S, TimeoutError()):
-            outcome = _log_in(endpoint, target, parameters, secret, keys)
+            outcome = _log_in(endpoint, messages, login)
     except TimeoutError:
         if endpoint is not None:
             endpoint.close()
@@ -84,7 +95,7 @@ def connect(
             endpoint.close()
         return _unreached(target, _why(error))
     if isinstance(outcome, Ready):
-        return Upstream(target, endpoint, address, outcome)
+        return Upstream(target, endpoint, address, outcome, messages.rest)
     endpoint.close()
     if outcome.from_target:
         return Unreached(outcome.sqlstate, outcome.message, outcome.detail, outcome.hint)
@@ -173,19 +184,9 @@ def _encrypt(endpoint: Endpoint, target: Target) -> Unreached | None:
 
 
 def _log_in(
-    endpoint: Endpoint, target: Target, parameters: dict[str, str], secret: str, keys: KeyCache
+    endpoint: Endpoint, messages: framing.MessageBuffer, login: UpstreamLogin
 ) -> Ready | Rejected:
-    login = UpstreamLogin(
-        parameters=parameters,
-        secret=secret,
-        keys=keys,
-        binding=_binding(endpoint),
-        tls_verified=endpoint.is_tls and tls.is_verified(target),
-        allow_md5=target.allow_md5,
-        allow_cleartext=target.allow_cleartext,
-    )
     steps = log_in(login)
-    messages = framing.MessageBuffer(framing.upstream_rules(1 << 20))
     try:
         step = next(steps)
         while True:
