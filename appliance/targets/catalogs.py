@@ -24,16 +24,20 @@ def load_catalog(target: Target, database: str, secret: str) -> Catalog:
     if role is None:
         raise NotFound(f"target {target.name} has no upstream role", "add one that may read it")
     try:
-        with connected(target, role.name, database, secret, reach(target)) as connection:
+        with connected(target, role.name, database, secret, reach(target, [])) as connection:
             return read_catalog(connection)
     except StepFailed as failed:
         step = failed.step
         raise Unreachable(f"target {target.name}: {step.detail}", step.hint) from None
-    except psycopg.Error as error:
+    except (psycopg.Error, ValueError) as error:
         raise Unreachable(
-            f"target {target.name}: the catalog cannot be read: {said(error, secret)}",
+            f"target {target.name}: the catalog cannot be read: {_said(error, secret)}",
             "the catalog role needs no more than CONNECT; the server's log says more",
         ) from None
+
+
+def _said(error: psycopg.Error | ValueError, secret: str) -> str:
+    return said(error, secret) if isinstance(error, psycopg.Error) else str(error)
 
 
 def read_catalog(connection: Connection, timeout_s: int = READ_S) -> Catalog:

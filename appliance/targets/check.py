@@ -28,8 +28,7 @@ def check(
     where = database or target.database
     steps: list[Step] = []
     try:
-        reached = reach(target)
-        steps += reached.steps
+        reached = reach(target, steps)
         if not name:
             raise StepFailed(
                 PASSWORD, "the target has no upstream role", "Add one, with a password."
@@ -83,5 +82,7 @@ def _catalog(connection: Connection, secret: str) -> Step:
             f"the catalog cannot be read: {said(error, secret)}",
             "Let the catalog role read pg_catalog, as every role may by default.",
         )
-    count = len(catalog.relations)
-    return Step(_CATALOG, True, f"{count} relations" if count != 1 else "1 relation")
+    except ValueError as error:
+        return Step(_CATALOG, False, str(error), "Is this PostgreSQL 13 or later?")
+    own = [one for one in catalog.relations() if one.kind in "rpvmf" and not one.is_system]
+    return Step(_CATALOG, True, "1 table" if len(own) == 1 else f"{len(own)} tables and views")

@@ -26,22 +26,24 @@ class Reached:
 
     address: str
     uses_tls: bool
-    steps: tuple[Step, ...]
 
 
-def reach(target: Target) -> Reached:
-    """Resolve, connect, and try TLS as the sslmode says. Raises: ``StepFailed``."""
+def reach(target: Target, steps: list[Step]) -> Reached:
+    """Resolve, connect, and try TLS as the sslmode says; add to ``steps`` what went well.
+
+    Raises: ``StepFailed``.
+    """
     if target.host.startswith("/"):
-        return Reached("", False, (Step(_NAME, True, f"a Unix socket in {target.host}"),))
-    steps = []
+        steps.append(Step(_NAME, True, f"a Unix socket in {target.host}"))
+        return Reached("", False)
     addresses = _resolve(target)
     steps.append(Step(_NAME, True, ", ".join(addresses)))
     sock, address = _connect(target, addresses)
     with sock:
+        is_offered = _asks_for_tls(target, sock)
         steps.append(Step(_PORT, True, f"{address} port {target.port}"))
-        step, uses_tls = _tls(target, sock)
-        steps.append(step)
-    return Reached(address, uses_tls, tuple(steps))
+        steps.append(_tls(target, sock, is_offered))
+    return Reached(address, is_offered)
 
 
 def _resolve(target: Target) -> list[str]:
@@ -94,24 +96,31 @@ def _connect(target: Target, addresses: list[str]) -> tuple[socket.socket, str]:
     raise StepFailed(_PORT, f"{where} cannot be reached: {why}", "Check host, port and network.")
 
 
-def _tls(target: Target, sock: socket.socket) -> tuple[Step, bool]:
+def _asks_for_tls(target: Target, sock: socket.socket) -> bool:
+    """Return whether the server offers TLS; False also where none is wanted."""
     if target.sslmode is SslMode.DISABLE:
-        return Step(_TLS, True, "not used (sslmode disable)"), False
+        return False
     sock.settimeout(CONNECT_S)
     try:
         sock.sendall(_SSL_REQUEST)
         answer = sock.recv(1)
     except OSError:
         answer = b""
-    if answer == b"N":
-        return _no_tls(target), False
-    if answer != b"S":
-        raise StepFailed(
-            _PORT,
-            f"port {target.port} on {target.host} does not speak PostgreSQL's protocol",
-            "Is this the port of PostgreSQL itself, and not of something in front of it?",
-        )
-    return Step(_TLS, True, _handshake(target, sock)), True
+    if answer in (b"S", b"N"):
+        return answer == b"S"
+    raise StepFailed(
+        _PORT,
+        f"port {target.port} on {target.host} does not speak PostgreSQL's protocol",
+        "Is this the port of PostgreSQL itself, and not of something in front of it?",
+    )
+
+
+def _tls(target: Target, sock: socket.socket, is_offered: bool) -> Step:
+    if is_offered:
+        return Step(_TLS, True, _handshake(target, sock))
+    if target.sslmode is SslMode.DISABLE:
+        return Step(_TLS, True, "not used (sslmode disable)")
+    return _no_tls(target)
 
 
 def _no_tls(target: Target) -> Step:
