@@ -96,12 +96,17 @@ def inspect_call(walk: Walk, name: Name, arguments: list[Node], level: Level) ->
 
 def flag_function(walk: Walk, name: Name) -> None:
     """Note the flag of a function that is called or named."""
-    word = name.name
+    flag = function_flag(name.name)
+    if flag is not None:
+        walk.flag(flag, f"{name.name}()")
+
+
+def function_flag(word: str) -> str | None:
+    """Return which built-in rule watches functions of that name, in whatever schema."""
     flag = _FLAGGED.get(word)
     if flag is None and word[:3] in ("pg_", "dbl", "pos"):
-        flag = next((flag for prefix, flag in _FLAGGED_PREFIXES if word.startswith(prefix)), None)
-    if flag is not None:
-        walk.flag(flag, f"{word}()")
+        return next((flag for prefix, flag in _FLAGGED_PREFIXES if word.startswith(prefix)), None)
+    return flag
 
 
 def constant(node: Any) -> str | None:

@@ -20,7 +20,6 @@ QUERY_TAGS = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", 
 # they call or contain may.
 CALM_TAGS = QUERY_TAGS | {
     "ExplainStmt",
-    "ExecuteStmt",
     "DeclareCursorStmt",
     "ClosePortalStmt",
     "CopyStmt",

@@ -1,0 +1,305 @@
+"""What a target's database contains, as one worker or page knows it at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from appliance.sql.analysis import Analysis, unknown
+from appliance.sql.catalog_sql import CATALOG_SQL, STATE_SQL
+from appliance.sql.facts import Name
+from appliance.sql.lexing import unreadable
+from appliance.sql.native import PgQuery
+from appliance.sql.parsed import Parsed
+
+__all__ = ["CATALOG_SQL", "STATE_SQL", "Catalog", "Function", "Relation", "Rule", "SessionState"]
+
+MAX_DEFINITION = 16384  # characters of a body or view that is analysed
+# Query.commandType as the server writes it into rules and bodies.
+_COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    number: int
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, view, index … ``kind`` is pg_class.relkind. ``owner``: of an index or TOAST table.
+
+    ``columns``: None where the catalog does not say (system relations).
+    """
+
+    oid: int
+    name: Name
+    kind: str
+    owner: int = 0
+    columns: tuple[Column, ...] | None = None
+
+    @property
+    def is_system(self) -> bool:
+        return self.name.schema in ("pg_catalog", "information_schema")
+
+    def has_column(self, name: str) -> bool | None:
+        """Return whether it has a column of that name; None when the columns are not known."""
+        if self.columns is None:
+            return None
+        return any(column.name == name for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a rule or a body uses: relations by OID, functions, the kinds of commands in it."""
+
+    relations: tuple[int, ...] = ()
+    functions: tuple[Name, ...] = ()
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rewrite rule. ``event``: "select" (a view's definition), "update", "insert", "delete"."""
+
+    event: str
+    is_instead: bool
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function that is not built in. ``body``: of language sql, as text or as what it reaches."""
+
+    name: Name
+    arguments: int
+    language: str
+    volatility: str
+    source: str | None = None
+    reach: Reach | None = None
+    search_path: tuple[str, ...] | None = None
+    oid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    name: Name
+    function: Name
+    language: str
+
+
+class Catalog:
+    """A database's catalog with look-ups by name and OID. Never changes once built."""
+
+    def __init__(self, data: bytes) -> None:
+        value: dict[str, Any] = orjson.loads(data)
+        self._data = data
+        self._analysis = Analysis(PgQuery(holds_lock=True))
+        self._texts: dict[str, Parsed] = {}
+        self.version = int(value.get("version", 0))
+        self.encoding = str(value.get("encoding", "UTF8"))
+        self.database = str(value.get("database", ""))
+        self.role = str(value.get("role", ""))
+        self.schemas = frozenset(value.get("schemas") or ())
+        relations = [_relation(row) for row in value.get("relations") or ()]
+        self._by_oid = {relation.oid: relation for relation in relations}
+        self._by_name = {
+            (relation.name.schema, relation.name.name): relation for relation in relations
+        }
+        self._bare = _grouped((relation.name.name, relation) for relation in relations)
+        self._children = _grouped((parent, child) for child, parent in value.get("inherits") or ())
+        self._parents = _grouped((child, parent) for child, parent in value.get("inherits") or ())
+        self._references = _grouped(
+            (target, source) for source, target in value.get("references") or ()
+        )
+        self._rules = _grouped((row[0], _rule(row)) for row in value.get("rules") or ())
+        functions = [_function(row) for row in value.get("functions") or ()]
+        self._functions = _grouped((function.name.name, function) for function in functions)
+        operators = [
+            Operator(Name(schema, name), Name(function_schema, function), language)
+            for schema, name, function_schema, function, language in value.get("operators") or ()
+        ]
+        self._operators = _grouped((operator.name.name, operator) for operator in operators)
+        types = value.get("types") or ()
+        self.types = frozenset(name for _, name, _ in types)
+        self.active_types = frozenset(name for _, name, is_active in types if is_active)
+        self._active = frozenset(value.get("active") or ())
+        self.roles = tuple(name for name, *_ in value.get("roles") or ())
+        self.memberships = frozenset(
+            name for name, _, _, is_member in value.get("roles") or () if is_member
+        )
+        self.superusers = frozenset(
+            name for name, is_super, _, _ in value.get("roles") or () if is_super
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Catalog:
+        """Read what CATALOG_SQL answered.
+
+        Raises:
+            ValueError: it is no catalog.
+        """
+        try:
+            return cls(bytes(data))
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise ValueError("the catalog cannot be read: fetch it again") from error
+
+    def to_json(self) -> bytes:
+        """Return what ``from_json`` reads."""
+        return self._data
+
+    def relation(self, schema: str, name: str) -> Relation | None:
+        """Return the relation of exactly that name."""
+        return self._by_name.get((schema, name))
+
+    def by_oid(self, oid: int) -> Relation | None:
+        """Return the relation with that OID."""
+        return self._by_oid.get(oid)
+
+    def named(self, name: str) -> tuple[Relation, ...]:
+        """Return the relations of that name in any schema."""
+        return self._bare.get(name, ())
+
+    def in_schema(self, schema: str) -> list[Relation]:
+        """Return the relations of a schema that hold or show rows."""
+        return [
+            relation
+            for relation in self._by_oid.values()
+            if relation.name.schema == schema and relation.kind in "rpvmfS"
+        ]
+
+    def relations(self) -> Iterable[Relation]:
+        """Return every relation."""
+        return self._by_oid.values()
+
+    def children(self, oid: int) -> tuple[int, ...]:
+        """Return the partitions and inheritance children, one step down."""
+        return self._children.get(oid, ())
+
+    def parents(self, oid: int) -> tuple[int, ...]:
+        """Return what a relation is a partition or child of, one step up."""
+        return self._parents.get(oid, ())
+
+    def referencing(self, oid: int) -> tuple[int, ...]:
+        """Return the tables whose foreign keys point to this one."""
+        return self._references.get(oid, ())
+
+    def rules(self, oid: int) -> tuple[Rule, ...]:
+        """Return the rewrite rules of a relation; a view's definition is one."""
+        return self._rules.get(oid, ())
+
+    def functions(self, name: str) -> tuple[Function, ...]:
+        """Return the functions of that name that are not built in, in any schema."""
+        return self._functions.get(name, ())
+
+    def operators(self, name: str) -> tuple[Operator, ...]:
+        """Return the operators of that name that are not built in, in any schema."""
+        return self._operators.get(name, ())
+
+    @property
+    def has_operators(self) -> bool:
+        return bool(self._operators)
+
+    def is_active(self, oid: int) -> bool:
+        """Return whether writing to (or reading) it may run code: triggers, policies, checks."""
+        return oid in self._active
+
+    def definition(self, text: str) -> Parsed:
+        """Return what a body or a view's definition says; remembered."""
+        found = self._texts.get(text)
+        if found is None:
+            if len(text) > MAX_DEFINITION or unreadable(text) or text.count("/*") > 64:
+                found = unknown("a definition is too large to be analysed", text)
+            else:
+                found = self._analysis(text)
+            self._texts[text] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """What a session said about itself: on what the meaning of its texts depends.
+
+    ``search_path``: schemas in force, implicit ones included (``current_schemas(true)``).
+    ``temp_views``: definitions by name; ``temp_relations`` has their names too.
+    """
+
+    search_path: tuple[str, ...]
+    current_user: str
+    session_user: str
+    client_encoding: str
+    standard_conforming_strings: bool
+    temp_relations: frozenset[str]
+    temp_views: dict[str, str]
+    search_path_setting: str = ""
+
+    @classmethod
+    def from_json(cls, data: bytes) -> SessionState:
+        """Read what STATE_SQL answered.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        try:
+            value = orjson.loads(data)
+            temporary = value["temp"] or []
+            return cls(
+                search_path=tuple(value["path"]),
+                current_user=value["current_user"],
+                session_user=value["session_user"],
+                client_encoding=value["client_encoding"],
+                standard_conforming_strings=value["standard_conforming_strings"] == "on",
+                temp_relations=frozenset(name for name, _, _ in temporary),
+                temp_views={name: text or "" for name, kind, text in temporary if kind == "v"},
+                search_path_setting=value["search_path"],
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError("the session's state cannot be read") from error
+
+
+def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
+    lists: dict[Any, list[Any]] = {}
+    for key, value in pairs:
+        lists.setdefault(key, []).append(value)
+    return {key: tuple(values) for key, values in lists.items()}
+
+
+def _relation(row: list[Any]) -> Relation:
+    oid, schema, name, kind, owner, columns = row
+    known = None if columns is None else tuple(Column(*column) for column in columns)
+    return Relation(oid, Name(schema, name), kind, owner, known)
+
+
+def _reach(relations: Any, functions: Any, commands: Any) -> Reach:
+    names = (function.partition(".") for function in functions or ())
+    return Reach(
+        tuple(relations or ()),
+        tuple(Name(schema, name) for schema, _, name in names),
+        tuple(_COMMANDS.get(command, "unknown") for command in commands or ()),
+    )
+
+
+def _rule(row: list[Any]) -> Rule:
+    _, event, is_instead, relations, functions, commands = row
+    return Rule(
+        _COMMANDS.get(int(event), "unknown"), is_instead, _reach(relations, functions, commands)
+    )
+
+
+def _function(row: list[Any]) -> Function:
+    schema, name, arguments, language, volatility, source, *tree, path, oid = row
+    reach = _reach(*tree) if any(part is not None for part in tree) else None
+    return Function(
+        Name(schema, name),
+        arguments,
+        language,
+        volatility,
+        source,
+        reach,
+        None if path is None else tuple(part.strip().strip('"') for part in path.split(",")),
+        oid,
+    )

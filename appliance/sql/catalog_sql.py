@@ -1,0 +1,160 @@
+"""The questions that are put to a target about its catalog and about a session's state.
+
+They may run inside a client's own session, whose search_path can hold look-alikes of anything: so
+every relation, function, type and operator is written with pg_catalog in front. They work on
+PostgreSQL 12 to 18, need no rights but CONNECT, and change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+# Operators that the texts below use, between spaces.
+_OPERATOR = re.compile(r" (=|<>|>=|>|~|!~|->>|->) ")
+_FIRST_USER_OID = 16384
+
+
+def _qualified(text: str) -> str:
+    return _OPERATOR.sub(r" OPERATOR(pg_catalog.\1) ", " ".join(text.split()))
+
+
+# A tree of a rule or of a body as the server keeps it names what it uses by OID, so nothing
+# depends on a search_path and system objects are named as well (pg_depend leaves them out).
+def _numbers(tree: str, fields: str) -> str:
+    return (
+        f"(SELECT pg_catalog.json_agg(DISTINCT m.m[1]::pg_catalog.int8)"  # noqa: S608
+        f" FROM pg_catalog.regexp_matches({tree}, ':({fields}) ([0-9]+)', 'g') AS r(p),"
+        f" LATERAL (SELECT ARRAY[r.p[2]]) AS m(m) WHERE m.m[1] <> '0')"
+    )
+
+
+def _functions(tree: str) -> str:
+    return f"""(SELECT pg_catalog.json_agg(DISTINCT
+        pg_catalog.concat(n.nspname, '.', p.proname))
+      FROM pg_catalog.regexp_matches({tree},
+        ':(funcid|aggfnoid|winfnoid|opfuncid) ([0-9]+)', 'g') AS r(p)
+      JOIN pg_catalog.pg_proc p ON p.oid = r.p[2]::pg_catalog.oid
+      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+      WHERE p.oid >= {_FIRST_USER_OID}::pg_catalog.oid OR p.provolatile <> 'i')"""  # noqa: S608
+
+
+_COMMANDS = "commandType"
+
+CATALOG_SQL = _qualified(f"""
+SELECT pg_catalog.json_build_object(
+  'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+  'encoding', pg_catalog.getdatabaseencoding(),
+  'database', pg_catalog.current_database(),
+  'role', CURRENT_USER,
+  'schemas', (SELECT pg_catalog.json_agg(n.nspname) FROM pg_catalog.pg_namespace n
+     WHERE n.nspname !~ '^pg_(toast_)?temp_'),
+  'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+       c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind,
+       COALESCE(i.indrelid, t.oid, 0)::pg_catalog.int8,
+       CASE WHEN c.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+             AND c.relkind = ANY (ARRAY['r','p','v','m','f','c']::pg_catalog."char"[])
+       THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
+               CASE WHEN tn.nspname = 'pg_catalog' THEN ty.typname::pg_catalog.text
+               ELSE pg_catalog.concat(tn.nspname, '.', ty.typname) END)
+               ORDER BY a.attnum)
+          FROM pg_catalog.pg_attribute a
+          JOIN pg_catalog.pg_type ty ON ty.oid = a.atttypid
+          JOIN pg_catalog.pg_namespace tn ON tn.oid = ty.typnamespace
+          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END))
+     FROM pg_catalog.pg_class c
+     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+     LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+     LEFT JOIN pg_catalog.pg_class t ON t.reltoastrelid = c.oid AND c.relkind = 't'
+     WHERE n.nspname !~ '^pg_(toast_)?temp_'
+       AND (c.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+         OR c.relkind = ANY (ARRAY['r','v']::pg_catalog."char"[]))),
+  'inherits', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+       h.inhrelid::pg_catalog.int8, h.inhparent::pg_catalog.int8))
+     FROM pg_catalog.pg_inherits h
+     JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
+     WHERE c.relkind = ANY (ARRAY['r','p','f']::pg_catalog."char"[])),
+  'references', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
+       k.conrelid::pg_catalog.int8, k.confrelid::pg_catalog.int8))
+     FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'),
+  'rules', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+       r.ev_class::pg_catalog.int8, r.ev_type, r.is_instead,
+       {_numbers("r.ev_action::pg_catalog.text", "relid")},
+       {_functions("r.ev_action::pg_catalog.text")},
+       CASE WHEN r.ev_type = '1' THEN NULL
+       ELSE {_numbers("r.ev_action::pg_catalog.text", _COMMANDS)} END))
+     FROM pg_catalog.pg_rewrite r),
+  'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+       n.nspname, p.proname, p.pronargs, l.lanname, p.provolatile,
+       CASE WHEN l.lanname = 'sql' AND p.prosrc <> '' THEN p.prosrc END,
+       {_numbers("pg_catalog.to_jsonb(p) ->> 'prosqlbody'", "relid")},
+       {_functions("pg_catalog.to_jsonb(p) ->> 'prosqlbody'")},
+       {_numbers("pg_catalog.to_jsonb(p) ->> 'prosqlbody'", _COMMANDS)},
+       (SELECT pg_catalog.substr(o.o, 13) FROM pg_catalog.unnest(p.proconfig) AS o(o)
+         WHERE o.o ~ '^search_path='),
+       p.oid::pg_catalog.int8))
+     FROM pg_catalog.pg_proc p
+     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+     WHERE n.nspname !~ '^pg_temp_'
+       AND (p.oid >= {_FIRST_USER_OID}::pg_catalog.oid OR n.nspname = 'information_schema')),
+  'operators', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+       n.nspname, o.oprname, fn.nspname, p.proname, l.lanname))
+     FROM pg_catalog.pg_operator o
+     JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
+     JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode::pg_catalog.oid
+     JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
+     JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+     WHERE o.oid >= {_FIRST_USER_OID}::pg_catalog.oid),
+  'types', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, t.typname,
+       EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k
+         JOIN pg_catalog.pg_depend d ON d.objid = k.oid
+           AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid
+           AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+         WHERE k.contypid = t.oid)
+       OR EXISTS (SELECT 1 FROM pg_catalog.pg_cast x
+         WHERE x.castfunc >= {_FIRST_USER_OID}::pg_catalog.oid AND x.casttarget = t.oid)))
+     FROM pg_catalog.pg_type t
+     JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+     WHERE t.oid >= {_FIRST_USER_OID}::pg_catalog.oid AND t.typelem = 0::pg_catalog.oid
+       AND t.typtype <> 'c' AND n.nspname !~ '^pg_temp_'),
+  'active', (SELECT pg_catalog.json_agg(DISTINCT a.oid::pg_catalog.int8) FROM (
+       SELECT g.tgrelid AS oid FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal
+       UNION SELECT s.polrelid FROM pg_catalog.pg_policy s
+       UNION SELECT f.adrelid FROM pg_catalog.pg_attrdef f
+         JOIN pg_catalog.pg_depend d ON d.objid = f.oid
+           AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
+           AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+       UNION SELECT k.conrelid FROM pg_catalog.pg_constraint k
+         JOIN pg_catalog.pg_depend d ON d.objid = k.oid
+           AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid
+           AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+       UNION SELECT i.indrelid FROM pg_catalog.pg_index i
+         JOIN pg_catalog.pg_depend d ON d.objid = i.indexrelid
+           AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+           AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+       UNION SELECT a.attrelid FROM pg_catalog.pg_attribute a
+         JOIN pg_catalog.pg_constraint k ON k.contypid = a.atttypid
+         WHERE a.attnum > 0 AND a.attrelid >= {_FIRST_USER_OID}::pg_catalog.oid
+           AND k.contypid >= {_FIRST_USER_OID}::pg_catalog.oid
+     ) a WHERE a.oid <> 0::pg_catalog.oid),
+  'roles', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.rolname, r.rolsuper,
+       r.rolcanlogin, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER')))
+     FROM pg_catalog.pg_roles r)
+)::pg_catalog.text
+""")  # noqa: S608
+
+STATE_SQL = _qualified("""
+SELECT pg_catalog.json_build_object(
+  'path', pg_catalog.current_schemas(true),
+  'search_path', pg_catalog.current_setting('search_path'),
+  'current_user', CURRENT_USER,
+  'session_user', SESSION_USER,
+  'client_encoding', pg_catalog.current_setting('client_encoding'),
+  'standard_conforming_strings', pg_catalog.current_setting('standard_conforming_strings'),
+  'temp', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(c.relname, c.relkind,
+       CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END))
+     FROM pg_catalog.pg_class c
+     WHERE c.relnamespace = pg_catalog.pg_my_temp_schema()
+       AND c.relkind = ANY (ARRAY['r','p','v','m','S','f','c']::pg_catalog."char"[]))
+)::pg_catalog.text
+""")

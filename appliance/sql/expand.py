@@ -1,0 +1,245 @@
+"""From a relation or function to everything that is reached through it.
+
+A rule on a table holds for every way to it: through views, rewrite rules, partitions and
+inheritance (up and down), indexes, TOAST tables, functions whose bodies are SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from appliance.sql.builtins import Builtins
+from appliance.sql.calls import function_flag
+from appliance.sql.catalog import Catalog, Function, Reach, Relation
+from appliance.sql.effects import Effects
+from appliance.sql.facts import EffectClass, Name
+from appliance.sql.parsed import Parsed
+
+# Classes that do to what a view shows what they do to the view.
+_THROUGH_VIEWS = frozenset(
+    {
+        EffectClass.SELECT,
+        EffectClass.INSERT,
+        EffectClass.UPDATE,
+        EffectClass.DELETE,
+        EffectClass.MERGE,
+        EffectClass.COPY_IN,
+        EffectClass.COPY_OUT,
+        EffectClass.COPY_PROGRAM,
+        EffectClass.LOCK,
+        EffectClass.DCL,
+    }
+)
+_EVENTS = {
+    EffectClass.INSERT: "insert",
+    EffectClass.COPY_IN: "insert",
+    EffectClass.UPDATE: "update",
+    EffectClass.DELETE: "delete",
+}
+_OPAQUE_LANGUAGES = frozenset({"c", "internal"})
+
+Definition = Callable[[Parsed, "tuple[str, ...] | None", str], None]
+
+
+class Expansion:
+    """Follows one statement's relations and functions through a catalog."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        builtins: Builtins,
+        effects: Effects,
+        definition: Definition,
+        outer: Expansion | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._builtins = builtins
+        self._effects = effects
+        self._definition = definition
+        # What is within a definition shares these: each thing is followed once for a statement.
+        self._seen: set[tuple[EffectClass, int, bool]] = outer._seen if outer else set()
+        self._bodies: set[int] = outer._bodies if outer else set()
+        self.flags: dict[tuple[str, str], None] = {}
+        self.changes_state = False
+
+    def relation(
+        self,
+        cls: EffectClass,
+        relation: Relation,
+        *,
+        columns: tuple[str, ...] | None = None,
+        without_where: bool = False,
+        via: str = "",
+        only: bool = False,
+        reads: bool = False,
+        cascades: bool = False,
+        exempt: bool = False,
+    ) -> None:
+        """Add the effect on a relation and on everything that is reached through it."""
+        self._effects.add(
+            cls,
+            relation.name,
+            columns=columns,
+            without_where=without_where,
+            via=via,
+            exempt=exempt,
+        )
+        key = (cls, relation.oid, without_where)
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        if self._catalog.is_active(relation.oid):
+            self.changes_state = True
+        through = str(relation.name)
+        self._rules(cls, relation, without_where, through)
+        if reads:  # REFRESH runs what the view was built from
+            self._definition_of(EffectClass.SELECT, relation, False, through, exempt=False)
+        if not only and (cls is not EffectClass.INSERT or relation.kind == "p"):
+            for oid in self._catalog.children(relation.oid):
+                self._step(cls, oid, columns, without_where, through)
+        self._ancestors(cls, relation.oid, columns, without_where, through, set())
+        if relation.owner:
+            self._step(cls, relation.owner, None, without_where, through)
+        if cascades:
+            self._cascade(relation)
+
+    def reached(self, cls: EffectClass, reach: Reach, via: str, *, exempt: bool = False) -> None:
+        """Add what a rule or a body uses, each relation with ``cls`` and what else it does."""
+        classes = {cls} | {
+            EffectClass.UNKNOWN if command == "unknown" else EffectClass(command)
+            for command in reach.commands
+        }
+        for oid in reach.relations:
+            relation = self._catalog.by_oid(oid)
+            if relation is None or str(relation.name) == via:
+                continue
+            for each in sorted(classes):
+                self.relation(each, relation, via=via, exempt=exempt)
+        for name in reach.functions:
+            self.named_function(cls, name, via, exempt=exempt)
+
+    def named_function(
+        self, cls: EffectClass, name: Name, via: str = "", *, exempt: bool = False
+    ) -> None:
+        """Add a function that is known by schema and name."""
+        users = [f for f in self._catalog.functions(name.name) if f.name.schema == name.schema]
+        if users:
+            for function in users:
+                self.function(cls, function, via)
+        else:
+            self.builtin(cls, name.name, via, exempt=exempt)
+
+    def builtin(self, cls: EffectClass, name: str, via: str = "", *, exempt: bool = False) -> None:
+        """Add one of PostgreSQL's own functions."""
+        self._effects.add(
+            cls,
+            None,
+            Name("pg_catalog", name),
+            via=via,
+            exempt=exempt or self._builtins.is_harmless(name),
+        )
+        if self._builtins.changes_state(name):
+            self.changes_state = True
+        self._flag(name)
+
+    def function(self, cls: EffectClass, function: Function, via: str = "") -> None:
+        """Add a function that is not built in, and what its body does if that is SQL."""
+        name = function.name
+        is_system = name.schema == "information_schema"
+        self._effects.add(cls, None, name, via=via, exempt=is_system)
+        self._flag(name.name)
+        # Who may make a function in C may do anything; it is no way to change a session unseen.
+        if not (function.language in _OPAQUE_LANGUAGES and function.volatility != "v"):
+            self.changes_state = self.changes_state or not is_system
+        if is_system or function.oid in self._bodies:
+            return
+        self._bodies.add(function.oid)
+        through = f"{name}()"
+        if function.reach is not None:
+            self.reached(EffectClass.SELECT, function.reach, through)
+        elif function.source is not None:
+            parsed = self._catalog.definition(function.source)
+            self._definition(parsed, function.search_path, through)
+
+    def operator(self, cls: EffectClass, name: Name, path: tuple[str, ...] | None) -> None:
+        """Add the function behind an operator that a user's own may be meant by."""
+        for operator in self._catalog.operators(name.name):
+            schema = operator.name.schema
+            if name.schema is not None and schema != name.schema:
+                continue
+            if name.schema is None and path is not None and schema not in path:
+                continue
+            if operator.language in _OPAQUE_LANGUAGES and (
+                operator.function.schema != "pg_catalog"
+                or self._builtins.is_harmless(operator.function.name)
+            ):
+                continue
+            self.named_function(cls, operator.function)
+
+    def _flag(self, name: str) -> None:
+        flag = function_flag(name)
+        if flag is not None:
+            self.flags[(flag, f"{name}()")] = None
+
+    def _step(
+        self,
+        cls: EffectClass,
+        oid: int,
+        columns: tuple[str, ...] | None,
+        without_where: bool,
+        via: str,
+    ) -> None:
+        relation = self._catalog.by_oid(oid)
+        if relation is not None:
+            self.relation(cls, relation, columns=columns, without_where=without_where, via=via)
+
+    def _ancestors(
+        self,
+        cls: EffectClass,
+        oid: int,
+        columns: tuple[str, ...] | None,
+        without_where: bool,
+        via: str,
+        seen: set[int],
+    ) -> None:
+        """Add the parents: a rule on a parent covers its partitions. Not their other children."""
+        for parent in self._catalog.parents(oid):
+            relation = self._catalog.by_oid(parent)
+            if relation is None or parent in seen:
+                continue
+            seen.add(parent)
+            self._effects.add(
+                cls, relation.name, columns=columns, without_where=without_where, via=via
+            )
+            self._ancestors(cls, parent, columns, without_where, via, seen)
+
+    def _rules(
+        self, cls: EffectClass, relation: Relation, without_where: bool, through: str
+    ) -> None:
+        if relation.kind == "v" and cls in _THROUGH_VIEWS:
+            self._definition_of(cls, relation, without_where, through, exempt=relation.is_system)
+        event = _EVENTS.get(cls)
+        for rule in self._catalog.rules(relation.oid) if event else ():
+            if rule.event == event:
+                self.changes_state = True
+                self.reached(cls, rule.reach, through)
+
+    def _definition_of(
+        self, cls: EffectClass, relation: Relation, without_where: bool, via: str, *, exempt: bool
+    ) -> None:
+        for rule in self._catalog.rules(relation.oid):
+            if rule.event != "select":
+                continue
+            for oid in rule.reach.relations:
+                base = self._catalog.by_oid(oid)
+                if base is not None and base.oid != relation.oid:
+                    self.relation(cls, base, without_where=without_where, via=via, exempt=exempt)
+            for name in rule.reach.functions:
+                self.named_function(EffectClass.SELECT, name, via, exempt=exempt)
+
+    def _cascade(self, relation: Relation) -> None:
+        """TRUNCATE … CASCADE empties every table that refers to this one, and so on."""
+        for oid in self._catalog.referencing(relation.oid):
+            other = self._catalog.by_oid(oid)
+            if other is not None:
+                self.relation(EffectClass.TRUNCATE, other, via=str(relation.name), cascades=True)
