@@ -1,0 +1,156 @@
+"""What would be decided about a statement, without running anything: the try box, the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.entities import Grant, Identity, Snapshot, Target, who_matches
+from appliance.errors import Invalid
+from appliance.policy.engine import Policy
+from appliance.policy.subject import Subject
+from appliance.policy.verdict import EffectDecision, Verdict
+from appliance.policy.wording import refusal_text
+from appliance.sql.catalog import Catalog
+from appliance.sql.facts import Facts, NameContext
+from appliance.sql.parser import Parser
+from appliance.sql.resolve import resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The session that a trial imagines. ``application_name``, ``source`` None: any."""
+
+    identity: Identity
+    target: Target
+    role: str
+    database: str
+    grants: tuple[Grant, ...]
+    application_name: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEffect:
+    """One (class, object) with the rule that decided it."""
+
+    cls: str
+    object: str
+    action: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialMask:
+    """One output column that a masking rule would mask."""
+
+    output: str
+    columns: tuple[str, ...]
+    rule: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """The outcome. ``unknown``: why something could not be known, "" if all was.
+
+    ``message`` and ``hint``: what the client would read, "" when the statement would run.
+    ``masks``: empty until there is masking.
+    """
+
+    verdict: Verdict
+    facts: Facts
+    effects: tuple[TrialEffect, ...]
+    unknown: str
+    masks: tuple[TrialMask, ...] = ()
+    message: str = ""
+    hint: str = ""
+
+
+def imagine(
+    snapshot: Snapshot,
+    identity: str,
+    target: str,
+    role: str | None = None,
+    database: str | None = None,
+) -> Session:
+    """Return the session that an identity would have, as if nothing but names mattered.
+
+    Raises: ``Invalid`` naming the one of the four that is not known, and what there is.
+    """
+    who = snapshot.identities.get(identity)
+    if who is None:
+        raise Invalid("identity", f"there is no identity {identity}", "see gatepost identity list")
+    on = snapshot.targets.get(target)
+    if on is None:
+        raise Invalid("target", f"there is no target {target}", _there_are(snapshot.targets))
+    grants = tuple(
+        grant
+        for grant in snapshot.grants
+        if grant.target == target and who_matches(grant.who, who) and on.role(grant.role)
+    )
+    if role is not None and on.role(role) is None:
+        roles = [upstream.name for upstream in on.roles]
+        raise Invalid("role", f"target {target} has no upstream role {role}", _there_are(roles))
+    chosen = role or (grants[0].role if grants else "")
+    if not chosen:
+        raise Invalid(
+            "role",
+            f"{identity} has no grant on {target}, so it would not get in",
+            "give it one, or name a role to imagine",
+        )
+    return Session(who, on, chosen, database or on.database, grants)
+
+
+def try_statement(
+    snapshot: Snapshot, session: Session, sql: str, catalog: Catalog | None, parser: Parser
+) -> Trial:
+    """Judge one text as the first of a fresh session."""
+    names = NameContext(
+        search_path=_default_path(session.role, catalog),
+        role=session.role,
+        temp_relations=frozenset(),
+        prepared={},
+    )
+    facts = resolve(parser.parse(sql), catalog, names)
+    verdict = Policy(snapshot, _subject(session)).decide(facts)
+    message, hint = ("", "") if verdict.is_allow else refusal_text(verdict)
+    unknowns = (statement.unknown for statement in facts.statements)
+    return Trial(
+        verdict=verdict,
+        facts=facts,
+        effects=tuple(_effect(decision) for decision in verdict.decisions),
+        unknown=facts.refusal or next(filter(None, unknowns), ""),
+        message=message,
+        hint=hint,
+    )
+
+
+def _subject(session: Session) -> Subject:
+    grant = next((one for one in session.grants if one.role == session.role), None)
+    return Subject(
+        identity=session.identity,
+        target=session.target,
+        database=session.database,
+        role=session.role,
+        grant=grant,
+        granted_roles=frozenset(one.role for one in session.grants) | {session.role},
+        application_name=session.application_name,
+        source=session.source,
+    )
+
+
+def _default_path(role: str, catalog: Catalog | None) -> tuple[str, ...]:
+    """Return what search_path '"$user", public' comes to, the server's default."""
+    own = (role,) if catalog is not None and role in catalog.schemas else ()
+    return ("pg_catalog", *own, "public")
+
+
+def _effect(decision: EffectDecision) -> TrialEffect:
+    effect = decision.effect
+    return TrialEffect(effect.cls.value, effect.object, decision.action.value, decision.rule)
+
+
+def _there_are(names: Iterable[str]) -> str:
+    known = sorted(names)
+    return f"there are: {', '.join(known)}" if known else "there are none yet"
