@@ -52,7 +52,7 @@ class Effects:
         else:
             known.columns.update(columns)
         known.without_where = known.without_where or without_where
-        known.via = known.via and via
+        known.via = known.via if via else ""
         known.exempt = known.exempt and exempt
 
     def add_effect(self, effect: Effect) -> None:

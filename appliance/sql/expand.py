@@ -82,7 +82,7 @@ class Expansion:
             columns=columns,
             without_where=without_where,
             via=via,
-            exempt=exempt,
+            exempt=exempt or bool(relation.owner),
         )
         key = (cls, relation.oid, without_where)
         if key in self._seen:
@@ -96,10 +96,10 @@ class Expansion:
             self._definition_of(EffectClass.SELECT, relation, False, through, exempt=False)
         if not only and (cls is not EffectClass.INSERT or relation.kind == "p"):
             for oid in self._catalog.children(relation.oid):
-                self._step(cls, oid, columns, without_where, through)
+                self._step(cls, oid, columns, without_where, through, exempt=True)
         self._ancestors(cls, relation.oid, columns, without_where, through, set())
         if relation.owner:
-            self._step(cls, relation.owner, None, without_where, through)
+            self._step(cls, relation.owner, None, without_where, through, exempt=False)
         if cascades:
             self._cascade(relation)
 
@@ -188,10 +188,19 @@ class Expansion:
         columns: tuple[str, ...] | None,
         without_where: bool,
         via: str,
+        *,
+        exempt: bool,
     ) -> None:
         relation = self._catalog.by_oid(oid)
         if relation is not None:
-            self.relation(cls, relation, columns=columns, without_where=without_where, via=via)
+            self.relation(
+                cls,
+                relation,
+                columns=columns,
+                without_where=without_where,
+                via=via,
+                exempt=exempt,
+            )
 
     def _ancestors(
         self,
@@ -209,7 +218,12 @@ class Expansion:
                 continue
             seen.add(parent)
             self._effects.add(
-                cls, relation.name, columns=columns, without_where=without_where, via=via
+                cls,
+                relation.name,
+                columns=columns,
+                without_where=without_where,
+                via=via,
+                exempt=True,
             )
             self._ancestors(cls, parent, columns, without_where, via, seen)
 

@@ -56,8 +56,10 @@ class Effect:
     ``without_where``: for delete / update; see 3-gateway.md section 3.
     ``via``: the relation through which it was reached ("public.v_orders"), "" when named itself.
     ``default_exempt``: ``default_action`` does not touch it, only a rule whose conditions name it:
-    transaction control, FETCH / CLOSE, SHOW, RESET / DISCARD, DEALLOCATE (by class), and functions
-    on the reviewed list of pure built-ins (by ``functions``).
+    transaction control, FETCH / CLOSE, SHOW, RESET / DISCARD, DEALLOCATE (by class); functions on
+    the reviewed list of pure built-ins (by ``functions``); relations reached through what was
+    named: partitions and inheritance parents, a dropped index, what a system view reads (by
+    ``tables``, ``columns`` or class).
     """
 
     cls: EffectClass

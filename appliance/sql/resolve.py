@@ -106,7 +106,8 @@ class _Script:
                 settings += part.settings
                 flags.update(dict.fromkeys(part.flag_details))
         if unknown:
-            effects.add(EffectClass.UNKNOWN)
+            if not any(cls is EffectClass.UNKNOWN for cls, _, _ in effects.found):
+                effects.add(EffectClass.UNKNOWN)
             changes = True
         made = self._finished(parsed, effects, unknown, changes, settings, tuple(flags))
         self._after(made)
@@ -196,6 +197,7 @@ def _copy_out(effects: Effects) -> None:
             effects.add(
                 EffectClass.COPY_OUT, relation, columns=columns, via=found.via, exempt=found.exempt
             )
+            effects.found.pop((EffectClass.COPY_OUT, None, None), None)
 
 
 def _explained(found: tuple[Effect, ...]) -> tuple[Effect, ...]:
