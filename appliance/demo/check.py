@@ -154,14 +154,14 @@ class Walk:
         text = login_error(self._demo.dsn(ANA, "shopp"))
         if "you can reach: shop" not in text:
             raise StepFailed(text)
-        return text.rpartition("FATAL:")[2].split("HINT")[0]
+        return text[text.index("you can reach") :]
 
     def _wrong_password(self) -> str:
         dsn = self._demo.serve.dsn(ANA, "wrong", sample.TARGET)
         text = login_error(dsn)
         if "gatepost:" not in text:
             raise StepFailed(text)
-        return text.rpartition("FATAL:")[2]
+        return text.rpartition("FATAL:")[2].split("HINT")[0].strip()
 
     # what the record says
 
@@ -228,10 +228,11 @@ class Walk:
 
     def _revoke(self) -> str:
         issued = self._json("credential", "issue", "report-bot", "--json")
+        self._demo.wait_for_workers()
         dsn = self._demo.serve.dsn("report-bot", issued["secret"], sample.TARGET)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("SELECT 1")
-            self._run("credential", "revoke", f"{issued['credential']}")
+            self._run("credential", "revoke", str(issued["id"]))
             seen = ended(connection)
         login_error(dsn)
         return seen

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,11 +27,13 @@ from appliance.embedded import (
     unprivileged,
 )
 from appliance.entities import IdentityKind
-from appliance.errors import Conflict
-from appliance.store import accounts, identities
+from appliance.errors import Conflict, Unreachable
+from appliance.store import accounts, identities, snapshots, workers
 from appliance.store.actors import system_actor
 from appliance.store.database import open_store
 from appliance.store.migrate import migrate
+
+_TAKE_OVER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,19 @@ class Demo:
         finally:
             self.clock.reset()
         return Story(len(visits), refused)
+
+    def wait_for_workers(self) -> None:
+        """Return when every worker decides by the present configuration. Raises: Unreachable."""
+        store = open_store(self.serve.config.store_url)
+        try:
+            version = snapshots.version(store)
+            deadline = time.monotonic() + _TAKE_OVER_S
+            while any(w.version < version for w in workers.live(store, self.clock.now())):
+                if time.monotonic() > deadline:
+                    raise Unreachable(f"a worker does not take over version {version}")
+                time.sleep(0.05)
+        finally:
+            store.close()
 
     def _make_shop(self) -> None:
         with self.server.connect() as connection:
