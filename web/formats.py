@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 from flask import Flask
@@ -19,6 +20,7 @@ _KIND_ICONS = {
     IdentityKind.BOT: "bot",
     IdentityKind.AGENT: "sparkles",
 }
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*\+00:00$")
 _ACTIONS = {
     "account.create": "made a local sign-in",
     "account.reset": "set a new password of a sign-in",
@@ -169,4 +171,6 @@ def detail_value(value: object) -> str:
         return ", ".join(f"{name} {detail_value(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(detail_value(inner) for inner in value)
+    if isinstance(value, str) and _MOMENT.match(value):
+        return f"{value[:10]} {value[11:16]} UTC"
     return "yes" if value is True else "no" if value is False else str(value)

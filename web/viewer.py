@@ -41,7 +41,8 @@ class Viewer:
     @property
     def role_words(self) -> str:
         """Return the roles for people, the greatest first."""
-        return ", ".join(role.value for role in _ORDER if role in self.roles)
+        shown = self.roles - {PermissionRole.USER} or self.roles
+        return ", ".join(role.value for role in _ORDER if role in shown)
 
 
 def install(app: Flask) -> None:
