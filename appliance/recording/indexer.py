@@ -16,7 +16,7 @@ from appliance.errors import JournalUnavailable, StoreUnavailable
 from appliance.recording.adoption import adopt, is_abandoned
 from appliance.recording.audit_chain import AuditChain
 from appliance.recording.journal_files import LOCK_NAME, NEW_PREFIX, lock_journal
-from appliance.recording.projection import Projection, decode, outcomes_to_load
+from appliance.recording.projection import Projection, begun_of, decode, outcomes_to_load
 from appliance.recording.reading import BrokenChain, JournalReader, Place, journals_in
 from appliance.recording.records import Record, TornRecord, describe_position
 from appliance.recording.signing import Signer
@@ -124,23 +124,24 @@ class Indexer:
         try:
             batch = [decode(record) for record in records]
             wanted = outcomes_to_load(batch)
+            last = records[-1]
             with self._store.transaction():
+                if not before:
+                    recordings.register(self._store, name, begun_of(batch[0]))
+                if not recordings.advance(self._store, name, before, last.end, last.chain):
+                    raise _Moved
                 if wanted:
                     made.known = recordings.statements_by_key(self._store, wanted)
                 self._load_sessions(made, {body.get("session", "") for _, body in batch})
                 for decoded in batch:
                     made.add(decoded)
-                known_before = dict(made.known)
                 made.known = {
-                    key: entry for key, entry in known_before.items()
+                    key: entry for key, entry in made.known.items()
                     if entry.outcome_position is not None
                     and entry.outcome_position >= records[0].position
                 }  # fmt: skip
                 recordings.write(self._store, made)
                 self._note_use(made)
-                last = records[-1]
-                if not recordings.advance(self._store, made, before, last.end, last.chain):
-                    raise _Moved
                 if made.closed_at is not None:
                     recordings.release_audit(self._store, f"claim:{name}")
             if made.closed_at is not None:

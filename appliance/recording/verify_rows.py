@@ -7,14 +7,8 @@ from typing import Any
 
 import orjson
 
-from appliance.recording.projection import (
-    FINAL_STATES,
-    TEXT_LIMIT_PARTS,
-    EventEntry,
-    Projection,
-    SessionTotals,
-    StatementEntry,
-)
+from appliance.recording.entries import EventEntry, SessionTotals, StatementEntry
+from appliance.recording.projection import FINAL_STATES, TEXT_LIMIT_PARTS, Projection
 from appliance.recording.records import Kind, Record, describe_position
 from appliance.store import record_checks, recordings
 from appliance.store.database import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from appliance.recording.projection import EventEntry, SessionEntry, SessionTotals
+from appliance.recording.entries import EventEntry, SessionEntry, SessionTotals
 from appliance.store.database import Store
 
 _IN_LIST = 200

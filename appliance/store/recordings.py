@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from appliance.recording.projection import (
+from appliance.recording.entries import (
+    Begun,
     EventEntry,
-    Projection,
     SessionEntry,
     SessionTotals,
     StatementEntry,
     TextEntry,
 )
+from appliance.recording.projection import Projection
 from appliance.recording.records import GENESIS, TEXT_PART_CHARS
 from appliance.store.database import Store
 
@@ -60,39 +61,42 @@ def journal_state(store: Store, name: str) -> JournalState | None:
     return next((_state(row) for row in _rows(store, f"{_JOURNALS} WHERE name = ?", (name,))), None)
 
 
-def advance(store: Store, made: Projection, before: int, after: int, chain: bytes) -> bool:
+def register(store: Store, journal: str, begun: Begun) -> None:
+    """Make a journal known."""
+    sql = (
+        "INSERT INTO journal (name, writer, appliance, opened_at, indexed_offset, records,"
+        " last_hash, head_signature) VALUES (?, ?, ?, ?, 0, 0, '', '')"
+        " ON CONFLICT (name) DO NOTHING"
+    )
+    _run(store, sql, [(journal, begun.writer, begun.appliance, begun.at)])
+    sql = (
+        "INSERT INTO signing_key (key_id, public_key, created_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (key_id) DO NOTHING"
+    )
+    _run(store, sql, [(begun.key_id, begun.key, begun.at)])
+
+
+def advance(store: Store, journal: str, before: int, after: int, chain: bytes) -> bool:
     """Move a journal's indexed position; False when somebody else has moved it meanwhile.
 
-    The caller must roll back then: this is what makes indexing happen exactly once.
+    First of all in the transaction, rolled back when False: so each record is taken in once.
     """
-    if made.begun is not None:
-        sql = (
-            "INSERT INTO journal (name, writer, appliance, opened_at, indexed_offset, records,"
-            " last_hash, head_signature) VALUES (?, ?, ?, ?, 0, 0, '', '')"
-            " ON CONFLICT (name) DO NOTHING"
-        )
-        begun = made.begun
-        _run(store, sql, [(made.journal, begun.writer, begun.appliance, begun.at)])
-        key_sql = (
-            "INSERT INTO signing_key (key_id, public_key, created_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (key_id) DO NOTHING"
-        )
-        _run(store, key_sql, [(begun.key_id, begun.key, begun.at)])
     sql = (
-        "UPDATE journal SET indexed_offset = ?, last_hash = ?, records = records + ?,"
-        " closed_at = COALESCE(?, closed_at) WHERE name = ? AND indexed_offset = ?"
+        "UPDATE journal SET indexed_offset = ?, last_hash = ? WHERE name = ? AND indexed_offset = ?"
     )
-    values = (after, chain.hex(), made.records, made.closed_at, made.journal, before)
-    if _changed(store, sql, values) != 1:
-        return False
-    if made.head is not None:
-        sql = "UPDATE journal SET head_signature = ?, head_at = ? WHERE name = ?"
-        _run(store, sql, [(orjson.dumps(made.head._asdict()).decode(), made.head.at, made.journal)])
-    return True
+    return _changed(store, sql, (after, chain.hex(), journal, before)) == 1
 
 
 def write(store: Store, made: Projection) -> None:
-    """Write the rows of a batch; call ``advance`` in the same transaction."""
+    """Write the rows of a batch; after ``advance`` in the same transaction."""
+    sql = (
+        "UPDATE journal SET records = records + ?, closed_at = COALESCE(?, closed_at)"
+        " WHERE name = ?"
+    )
+    _run(store, sql, [(made.records, made.closed_at, made.journal)])
+    if made.head is not None:
+        sql = "UPDATE journal SET head_signature = ?, head_at = ? WHERE name = ?"
+        _run(store, sql, [(orjson.dumps(made.head._asdict()).decode(), made.head.at, made.journal)])
     _write_texts(store, made.texts)
     begun = [(*session, 0, 0, 0, 0, 0, 0, 0, "") for session in made.sessions.values()]
     _insert(store, "session", f"{_SESSION_COLUMNS}, {', '.join(_COUNTS)}, end_reason", begun)

@@ -19,7 +19,7 @@ from appliance.recording.indexer import Indexer
 from appliance.recording.journal import Journal
 from appliance.recording.reading import journals_in
 from appliance.recording.recorder import SessionRecorder, State
-from appliance.recording.records import Kind
+from appliance.recording.records import Kind, place_of, segment_name
 from appliance.recording.signing import Signer
 from appliance.recording.verify import verify
 from appliance.store.database import Store
@@ -85,8 +85,8 @@ def test_a_torn_tail_is_cut_and_that_is_a_record(
     write_until_killed(directory, 0.02)
     (path,) = journals_in(directory)
     whole = records_of(path)
-    segment = max(path.glob("*.seg"))
-    used = whole[-1].end & 0xFFFFFFFF
+    number, used = place_of(whole[-1].end)
+    segment = path / segment_name(number)
     with segment.open("r+b") as file:
         file.seek(used)
         file.write(torn)
@@ -111,8 +111,9 @@ def test_a_journal_that_lost_what_the_store_has_is_not_adopted_but_reported(
     reader = Indexer(sqlite_store, directory, clock)  # takes in only
     while reader.step():
         pass
-    segment = max(path.glob("*.seg"))
-    os.truncate(segment, (records_of(path)[-3].end & 0xFFFFFFFF))
+    number, keep = place_of(records_of(path)[-3].end)
+    segment = path / segment_name(number)
+    os.truncate(segment, keep)
     before = segment.read_bytes()
     indexer = Indexer(sqlite_store, directory, clock, signer)
     while indexer.step():
