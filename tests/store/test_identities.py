@@ -23,10 +23,10 @@ ADMIN = frozenset({PermissionRole.ADMIN})
     "name",
     ["ci-nightly", "a", "ana.b+x@example.com", "x" * 63, "0day", "o'neil@example.com", "A_b.c"],
 )
-def test_names_that_may_be(store: Store, name: str) -> None:
+def test_names_that_may_be(sqlite_store: Store, name: str) -> None:
     kind = "human" if "@" in name else "ci"
-    identities.create(store, BY, NOW, IdentitySpec(name, kind))
-    assert identities.get(store, name, now=NOW).name == name
+    identities.create(sqlite_store, BY, NOW, IdentitySpec(name, kind))
+    assert identities.get(sqlite_store, name, now=NOW).name == name
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,11 @@ def test_names_that_may_be(store: Store, name: str) -> None:
         "*",
     ],
 )
-def test_names_that_may_not_be(store: Store, name: str) -> None:
+def test_names_that_may_not_be(sqlite_store: Store, name: str) -> None:
     with pytest.raises(Invalid) as caught:
-        identities.create(store, BY, NOW, IdentitySpec(name, "ci"))
+        identities.create(sqlite_store, BY, NOW, IdentitySpec(name, "ci"))
     assert caught.value.field == "name"
-    assert identities.find(store, now=NOW).total == 0
+    assert identities.find(sqlite_store, now=NOW).total == 0
 
 
 def test_a_name_that_differs_only_in_letter_case_is_taken(shop: Store) -> None:
