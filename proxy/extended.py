@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("!i")
 LARGE: Final = 64 << 10  # bytes: a larger Bind is recorded in part, and streamed
+_RECORDED = 60 << 10  # bytes of all parameters together: with notes still within a record's bound
 _UNKNOWN_STATEMENT = b"EXECUTE gatepost_unknown_statement"
 
 
@@ -110,7 +111,7 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
         text = b'EXECUTE "' + statement_name.replace(b'"', b'""') + b'"' if by_sql else raw
         types = prepared.oids if prepared is not None else ()
         codec = session.judge.codec
-        parameters = bindings.bind_parameters(body, offset, LARGE, types, codec)
+        parameters = bindings.bind_parameters(body, offset, _RECORDED, types, codec)
         try:
             item.records = session.record(text, decision, parameters, state)[:1]
         except JournalUnavailable:
