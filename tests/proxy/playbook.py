@@ -144,7 +144,7 @@ class Play:
         """Let the target answer the exchange of the gateway's own that it was just sent."""
         sent = self.upstream()
         closing = sent[5].kind
-        assert [message.kind for message in sent] == list(b"PBECC") + [closing]
+        assert [message.kind for message in sent] == [*list(b"PBECC"), closing]
         assert closing == (codes.SYNC if synced else codes.FLUSH)
         answers: list[Any] = [
             backend.PARSE_COMPLETE,

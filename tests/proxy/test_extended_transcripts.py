@@ -1,7 +1,8 @@
-"""Transcripts of the extended protocol: pipelines, errors, refusals, barriers, COPY, large values."""
+"""Transcripts of the extended protocol: pipelines, errors, refusals, barriers, COPY."""
 
 from __future__ import annotations
 
+import itertools
 import struct
 from pathlib import Path
 
@@ -306,7 +307,7 @@ def test_however_the_bytes_are_cut_the_session_does_the_same(
     whole.target(_TARGET)
     parts = Play(tmp_path_factory.mktemp("parts"))
     edges = [0, *sorted(set(cuts)), len(_CLIENT)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         parts.client(_CLIENT[start:end])
     for start in range(0, len(_TARGET), step):
         parts.target(_TARGET[start : start + step])

@@ -1,4 +1,4 @@
-"""Transcripts of the simple protocol: Query, refusals, COPY, fast path, what is not in the table."""
+"""Transcripts of the simple protocol: Query, refusals, COPY, fast path, the end."""
 
 from __future__ import annotations
 
