@@ -48,6 +48,7 @@ class RawClient:
         self.parameters: dict[str, str] = {}
         self.process_id = 0
         self.key = b""
+        self.login: list[Message] = []  # every message of it
         self._data = bytearray()
         if first:
             self.send(first)
@@ -135,6 +136,7 @@ class RawClient:
             message = self.message()
             if message is None:
                 raise EOFError("the connection ended during the login")
+            self.login.append(message)
             match message.kind:
                 case "E":
                     raise ErrorCame(message)

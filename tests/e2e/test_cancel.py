@@ -1,0 +1,176 @@
+"""Cancels reach the statement that they are for, from anywhere, and no other one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import errors
+
+from appliance.embedded import Installation, PostgresServer
+from tests.e2e.programs import environment, through
+from tests.e2e.raw import RawClient, cancel_request, query, values
+from tests.e2e.raw import errors as raw_errors
+from tests.harness.gateway import CI, Gateway, running_gateway
+from tests.harness.polling import eventually
+from tests.harness.postgres import fresh_database
+
+
+@pytest.fixture(scope="module")
+def two_workers(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    directory = tmp_path_factory.mktemp("gateway")
+    with (
+        fresh_database(postgres) as database,
+        running_gateway(database, directory, workers=2) as running,
+    ):
+        yield running
+
+
+def sleeps(gateway: Gateway, pid: int) -> bool:
+    """Return whether a backend of the target sleeps now."""
+    row = gateway.database.run(
+        f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'"
+    )
+    return bool(row)
+
+
+def ask_to_cancel(gateway: Gateway, pid: int, key: bytes, *, tls: bool) -> bytes:
+    """Send a CancelRequest on a connection of its own; return what came back."""
+    with RawClient(gateway.port) as client:
+        if tls:
+            client.start_tls(alpn=True)
+        client.send(cancel_request(pid, key))
+        return client.rest()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("version", [0x30000, 0x30002])
+def test_a_cancel_finds_its_session_in_whichever_worker(
+    two_workers: Gateway, version: int, tls: bool
+) -> None:
+    for _ in range(4):  # the kernel picks a worker for each connection
+        with RawClient(two_workers.port) as client:
+            if tls:
+                client.start_tls(alpn=True)
+            client.log_in(CI, two_workers.passwords[CI], version)
+            client.send(query("SELECT pg_sleep(60)"))
+            eventually(lambda c=client: sleeps(two_workers, c.process_id), what="the sleep")  # type: ignore[misc]
+            assert ask_to_cancel(two_workers, client.process_id, client.key, tls=tls) == b""
+            assert [error["C"] for error in raw_errors(client.until())] == ["57014"]
+            assert values(client.ask("SELECT 'alive'")) == [b"alive"]
+
+
+def test_a_wrong_key_cancels_nothing(two_workers: Gateway) -> None:
+    with RawClient(two_workers.port) as client, RawClient(two_workers.port) as other:
+        client.log_in(CI, two_workers.passwords[CI])
+        other.log_in(CI, two_workers.passwords[CI])
+        client.send(query("SELECT pg_sleep(1.5), 'slept'"))
+        eventually(lambda: sleeps(two_workers, client.process_id), what="the sleep")
+        wrong = bytes(byte ^ 0xFF for byte in client.key)
+        for pid, key in (
+            (client.process_id, wrong),
+            (client.process_id, client.key[:3]),
+            (client.process_id, client.key + b"\0"),
+            (client.process_id, other.key),
+            (other.process_id, client.key),
+            (0, client.key),
+        ):
+            assert ask_to_cancel(two_workers, pid, key, tls=False) == b""
+        assert raw_errors(client.until()) == []
+
+
+def test_a_cancel_of_an_idle_session_hits_nothing_that_comes_later(two_workers: Gateway) -> None:
+    with RawClient(two_workers.port) as client:
+        client.log_in(CI, two_workers.passwords[CI])
+        for _ in range(5):
+            ask_to_cancel(two_workers, client.process_id, client.key, tls=False)
+        eventually(lambda: raw_errors(client.ask("SELECT 1")) == [])
+        assert values(client.ask("SELECT pg_backend_pid()")) == [str(client.process_id).encode()]
+
+
+def test_ctrl_c_in_psql_cancels_the_statement_and_psql_goes_on(
+    two_workers: Gateway, programs: Installation
+) -> None:
+    psql = subprocess.Popen(
+        [programs.program("psql"), "-At"],
+        env=environment(through(two_workers)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert psql.stdin is not None
+    psql.stdin.write("select pg_backend_pid() \\g pid\nselect pg_sleep(60);\nselect 'alive';\n")
+    psql.stdin.flush()
+    asleep = (
+        "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+        f" AND datname = '{two_workers.database.name}'"
+    )
+    eventually(lambda: two_workers.database.run(asleep), what="the sleep")
+    os.kill(psql.pid, signal.SIGINT)
+    out, err = psql.communicate(timeout=30)
+    Path("pid").unlink(missing_ok=True)
+    assert "canceling statement due to user request" in err
+    assert out.splitlines()[-1:] == ["alive"]
+    (row,) = two_workers.statements("pg_sleep(60)")[-1:]
+    assert (row["state"], row["sqlstate"]) == ("failed", "57014")
+
+
+def test_in_a_transaction_a_cancel_leaves_it_failed(two_workers: Gateway) -> None:
+    with two_workers.connect(autocommit=False) as connection:
+        connection.execute("SELECT 1")
+        pid = connection.info.backend_pid
+
+        def stop() -> None:
+            eventually(lambda: sleeps(two_workers, pid), what="the sleep")
+            connection.cancel_safe()
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        with pytest.raises(errors.QueryCanceled):
+            connection.execute("SELECT pg_sleep(60)")
+        thread.join()
+        with pytest.raises(errors.InFailedSqlTransaction):
+            connection.execute("SELECT 1")
+        connection.rollback()
+
+
+def test_of_a_pipeline_only_what_runs_is_cancelled(two_workers: Gateway) -> None:
+    with two_workers.connect() as connection:
+        pid = connection.info.backend_pid
+
+        def stop() -> None:
+            eventually(lambda: sleeps(two_workers, pid), what="the sleep")
+            connection.cancel_safe()
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        with connection.pipeline() as pipeline:
+            sleeping = connection.execute("SELECT pg_sleep(60)")
+            pipeline.sync()
+            after = connection.execute("SELECT 'after'")
+            with pytest.raises(errors.QueryCanceled):
+                sleeping.fetchone()
+            assert after.fetchone() == ("after",)
+        thread.join()
+
+
+def test_a_cancel_when_its_worker_is_gone_is_no_harm(two_workers: Gateway) -> None:
+    with RawClient(two_workers.port) as client:
+        client.log_in(CI, two_workers.passwords[CI])
+        for number in (1, 2):
+            two_workers.kill_worker(number)
+            two_workers.start_worker(number)
+        assert ask_to_cancel(two_workers, client.process_id, client.key, tls=False) == b""
+        assert client.message() is None
+    with two_workers.connect() as connection, pytest.raises(psycopg.errors.DivisionByZero):
+        connection.execute("SELECT 1/0")
