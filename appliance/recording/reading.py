@@ -58,6 +58,7 @@ class JournalReader:
         self.path = path
         self.name = path.name
         self.place = place or Place()
+        self.before = self.place.chain  # the chain hash that the record just yielded follows
         self._fd = -1
         self._open_segment = 0
 
@@ -104,6 +105,7 @@ class JournalReader:
                 raise BrokenChain(
                     self.name, record.position, "the record does not follow the one before it"
                 )
+            self.before = self.place.chain
             self.place = Place(record.end, record.chain)
             yield record
 

@@ -53,6 +53,7 @@ class _Findings:
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
     records: int = 0
     heads: int = 0
     unindexed: int = 0
@@ -91,6 +92,8 @@ def verify(
                 found.problems.append(Problem(*problem))
             else:
                 found.problems += [Problem(*row) for row in rows.finish(walk.was_cut)]
+            if rows.begun is not None:
+                found.keys[rows.begun.key_id] = rows.begun.key
             found.records += walk.records
             found.heads += walk.heads
             found.unindexed += walk.unindexed
@@ -133,5 +136,11 @@ def _check_all(found: _Findings, store: Store, journals: set[str], texts: TextCh
     """Look for rows that belong to no journal."""
     for where, what in record_checks.strays(store, journals):
         found.problems.append(Problem(where, what))
+    stored = record_checks.signing_keys(store)
+    for key_id in sorted(stored.keys() | found.keys):
+        if stored.get(key_id) != found.keys.get(key_id) and not (
+            found.partial and key_id not in found.keys
+        ):
+            found.problems.append(Problem(f"signing_key {key_id}", "is not what journals say"))
     for where, what in texts.compare(store, complete=not found.partial):
         found.problems.append(Problem(where, what))

@@ -143,17 +143,15 @@ class ChainWalk:
     def _walk(self) -> Found | None:
         first = self._place.position
         with JournalReader(self.path, self._place) as reader:
-            before = reader.place.chain
             deadline: float | None = None
             while True:
                 torn: TornRecord | None = None
                 count = self.records
                 try:
                     for record in reader.records():
-                        problem = self._look(record, before)
+                        problem = self._look(record, reader.before)
                         if problem:
                             return self._at(record.position), problem
-                        before = record.chain
                         if self._is_chasing():
                             return None
                 except TornRecord as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from appliance.recording.entries import EventEntry, SessionTotals, StatementEntry
+from appliance.recording.entries import Begun, EventEntry, SessionTotals, StatementEntry
 from appliance.recording.projection import FINAL_STATES, TEXT_LIMIT_PARTS, Projection
 from appliance.recording.records import Kind, Record, describe_position
 from appliance.store import record_checks, recordings
@@ -87,6 +87,11 @@ class RowCheck:
         self._fed = 0
         self._position = 0
         self._events_upto = 0
+
+    @property
+    def begun(self) -> Begun | None:
+        """Return the journal's first record, when the store has it."""
+        return self._made.begun
 
     def feed(self, record: Record, body: dict[str, Any]) -> None:
         """Take one record that the store has taken in."""

@@ -132,6 +132,11 @@ def latest_moment(store: Store) -> int:
     return int(next(_rows(store, "SELECT MAX(started_at) FROM session"))[0] or 0)
 
 
+def signing_keys(store: Store) -> dict[str, str]:
+    """Return the public keys (hex) that the store knows, by their id."""
+    return {row[0]: row[1] for row in _rows(store, "SELECT key_id, public_key FROM signing_key")}
+
+
 def strays(store: Store, journals: set[str]) -> list[tuple[str, str]]:
     """Return (where, what) of rows that belong to no journal or session."""
     found = []

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from appliance.clock import ManualClock
 from appliance.policy.verdict import Action, EffectDecision, Verdict
+from appliance.recording.indexer import Indexer
 from appliance.recording.journal import Journal
 from appliance.recording.reading import JournalReader
-from appliance.recording.recorder import SessionRecorder, SessionStart, State, new_session_id
+from appliance.recording.recorder import (
+    SessionRecorder,
+    SessionStart,
+    State,
+    new_session_id,
+    prepare,
+)
 from appliance.recording.records import Kind, Record
+from appliance.recording.signing import Signer
 from appliance.sql.facts import Effect, EffectClass, Name
+from appliance.store.actors import system_actor
+from appliance.store.changes import change as changing
 from appliance.store.database import Store
 from appliance.store.recordings import journal_states
 
@@ -87,3 +99,33 @@ def indexed(store: Store) -> dict[str, int]:
     """Return up to where each journal was taken in."""
     with store.reading():
         return {state.name: state.position for state in journal_states(store)}
+
+
+def recorded_journal(
+    new_journal: Callable[..., Journal],
+    store: Store,
+    directory: Path,
+    clock: ManualClock,
+    signer: Signer,
+) -> Journal:
+    """Return a closed journal of several segments, all in the store, and audit events."""
+    journal = new_journal(segment_bytes=16 << 10)
+    for _ in range(4):
+        session_of(journal, 12)
+    recorder = SessionRecorder(journal, start(journal))
+    run(recorder, "select 'first'")
+    refused = recorder.statement("drop table t", (), BLOCKED, State.REFUSED)
+    recorder.outcome(refused, State.REFUSED, sqlstate="42501")
+    recorder.statement("delete from t", (), HELD, State.HELD)
+    recorder.statement(prepare("select '" + "y" * 300_000 + "'"), (), ALLOWED, State.SENT)
+    journal.login("eve", "shop", "10.0.0.9", reason="wrong password", sqlstate="28P01")
+    recorder.end("client left")
+    journal.close()
+    for number in range(3):
+        with changing(store, system_actor("test"), clock.now()) as doing:
+            doing.note("thing.change", f"thing {number}", number=number)
+    indexer = Indexer(store, directory, clock, signer)
+    while indexer.step():
+        pass
+    indexer.close()
+    return journal
