@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from appliance.sql.extract import extract, extract_inner, unknown_statement
-from appliance.sql.lexing import depends_on_setting
-from appliance.sql.native import GrammarError, PgQuery
+from appliance.sql.lexing import doubtful_literals, ends_elsewhere
+from appliance.sql.native import GrammarError, PgQuery, Token
 from appliance.sql.parsed import Parsed, ParsedStatement
 
 REFUSAL_BACKSLASH = (
@@ -28,9 +28,12 @@ class Analysis:
         data = text.encode()
         library = self._library
         try:
-            if b"\\" in data and depends_on_setting(data, library.scan(data)):
+            doubtful = self._doubtful(data)
+            if any(ends_elsewhere(data, token) for token in doubtful):
                 return Parsed((), refusal=REFUSAL_BACKSLASH, size=len(text))
-            parsed = extract(library.parse(data), data, self._inner, library.fingerprint)
+            parsed = extract(
+                library.parse(data), data, self._inner, library.fingerprint, bool(doubtful)
+            )
         except GrammarError as error:
             return unknown(f"PostgreSQL's grammar does not accept it: {error.message}", text)
         except ValueError:  # orjson: nested over 1,024 levels
@@ -48,11 +51,17 @@ class Analysis:
         data = text.encode()
         library = self._library
         try:
-            if b"\\" in data and depends_on_setting(data, library.scan(data)):
+            doubtful = self._doubtful(data)
+            if any(ends_elsewhere(data, token) for token in doubtful):
                 return None
-            return extract_inner(library.parse(data), self._inner, library.fingerprint, depth)
+            return extract_inner(
+                library.parse(data), self._inner, library.fingerprint, depth, bool(doubtful)
+            )
         except (GrammarError, ValueError):
             return None
+
+    def _doubtful(self, data: bytes) -> list[Token]:
+        return doubtful_literals(data, self._library.scan(data)) if b"\\" in data else []
 
 
 def unknown(reason: str, text: str) -> Parsed:

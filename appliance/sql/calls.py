@@ -109,8 +109,13 @@ def function_flag(word: str) -> str | None:
     return flag
 
 
-def constant(node: Any) -> str | None:
+def constant(walk: Walk, node: Any) -> str | None:
     """Return the text of a string constant, also one cast to text; None when it is not one."""
+    found = _constant(node)
+    return None if found is None or walk.is_doubtful(found) else found
+
+
+def _constant(node: Any) -> str | None:
     while isinstance(node, dict):
         if "TypeCast" in node:
             names = node["TypeCast"].get("typeName", {}).get("names", ())
@@ -129,24 +134,20 @@ def constant(node: Any) -> str | None:
 def _set_config(walk: Walk, arguments: list[Node]) -> None:
     walk.effect(EffectClass.SESSION)
     named = len(arguments) != 3 or any("NamedArgExpr" in argument for argument in arguments)
-    name = None if named else constant(arguments[0])
+    name = None if named else constant(walk, arguments[0])
     if name is None:
         walk.cannot_know("set_config() with a name that is not a constant")
         walk.flag("set_role", "*")
         return
-    value = constant(arguments[1])
+    value = constant(walk, arguments[1])
     local = arguments[2].get("A_Const", {}).get("boolval", {}).get("boolval", False)
     walk.code.append(name.lower())
-    walk.setting(
-        name,
-        "*" if value is None and name.lower() in ("role", "session_authorization") else value,
-        "local" if local is True else "session",
-    )
+    walk.setting(name, value, "local" if local is True else "session")
 
 
 def _run_text(walk: Walk, word: str, arguments: list[Node], place: int) -> None:
     named = any("NamedArgExpr" in argument for argument in arguments)
-    text = constant(arguments[place]) if place < len(arguments) and not named else None
+    text = constant(walk, arguments[place]) if place < len(arguments) and not named else None
     if text is None:
         walk.cannot_know(f"{word}() runs a text that is not a constant")
     else:
@@ -154,7 +155,7 @@ def _run_text(walk: Walk, word: str, arguments: list[Node], place: int) -> None:
 
 
 def _relation(walk: Walk, word: str, arguments: list[Node]) -> None:
-    text = constant(arguments[0]) if arguments else None
+    text = constant(walk, arguments[0]) if arguments else None
     if word == "setval":  # writes the sequence; a computed name leaves the function's own effect
         cls = EffectClass.UPDATE
     else:

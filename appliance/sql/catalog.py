@@ -17,6 +17,7 @@ from appliance.sql.parsed import Parsed
 
 __all__ = ["CATALOG_SQL", "STATE_SQL", "Catalog", "Function", "Relation", "Rule", "SessionState"]
 
+SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
 MAX_DEFINITION = 16384  # characters of a body or view that is analysed
 # Query.commandType as the server writes it into rules and bodies.
 _COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
@@ -46,6 +47,13 @@ class Relation:
     def is_system(self) -> bool:
         return self.name.schema in ("pg_catalog", "information_schema")
 
+    def own(self, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """Return those of the names that are columns of it; a bare name may be another's."""
+        if columns is None or self.columns is None:
+            return columns
+        mine = {column.name for column in self.columns}
+        return tuple(name for name in columns if name in mine or name in SYSTEM_COLUMNS)
+
     def has_column(self, name: str) -> bool | None:
         """Return whether it has a column of that name; None when the columns are not known."""
         if self.columns is None:
@@ -73,7 +81,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function that is not built in. ``body``: of language sql, as text or as what it reaches."""
+    """A function that is not built in.
+
+    ``source``, ``reach``: the body of one in language sql, as its text or as what it reaches.
+    ``takes_row``: its first argument may be a row, so that ``row.name`` calls it.
+    """
 
     name: Name
     arguments: int
@@ -83,6 +95,7 @@ class Function:
     reach: Reach | None = None
     search_path: tuple[str, ...] | None = None
     oid: int = 0
+    takes_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +304,7 @@ def _rule(row: list[Any]) -> Rule:
 
 
 def _function(row: list[Any]) -> Function:
-    schema, name, arguments, language, volatility, source, *tree, path, oid = row
+    schema, name, arguments, language, volatility, source, *tree, path, oid, takes_row = row
     reach = _reach(*tree) if any(part is not None for part in tree) else None
     return Function(
         Name(schema, name),
@@ -302,4 +315,5 @@ def _function(row: list[Any]) -> Function:
         reach,
         None if path is None else tuple(part.strip().strip('"') for part in path.split(",")),
         oid,
+        takes_row,
     )

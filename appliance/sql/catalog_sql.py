@@ -91,7 +91,9 @@ SELECT pg_catalog.json_build_object(
        {_numbers("pg_catalog.to_jsonb(p) ->> 'prosqlbody'", _COMMANDS)},
        (SELECT pg_catalog.substr(o.o, 13) FROM pg_catalog.unnest(p.proconfig) AS o(o)
          WHERE o.o ~ '^search_path='),
-       p.oid::pg_catalog.int8))
+       p.oid::pg_catalog.int8,
+       p.pronargs > 0::pg_catalog.int2 AND EXISTS (SELECT 1 FROM pg_catalog.pg_type a
+         WHERE a.oid = p.proargtypes[0] AND (a.typtype = 'c' OR a.typtype = 'p'))))
      FROM pg_catalog.pg_proc p
      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang

@@ -38,6 +38,7 @@ _EVENTS = {
 }
 _OPAQUE_LANGUAGES = frozenset({"c", "internal"})
 
+Key = tuple[EffectClass, int, bool, "tuple[str, ...] | None"]
 Definition = Callable[[Parsed, "tuple[str, ...] | None", str], None]
 
 
@@ -57,7 +58,7 @@ class Expansion:
         self._effects = effects
         self._definition = definition
         # What is within a definition shares these: each thing is followed once for a statement.
-        self._seen: set[tuple[EffectClass, int, bool]] = outer._seen if outer else set()
+        self._seen: set[Key] = outer._seen if outer else set()
         self._bodies: set[int] = outer._bodies if outer else set()
         self.flags: dict[tuple[str, str], None] = {}
         self.changes_state = False
@@ -76,6 +77,7 @@ class Expansion:
         exempt: bool = False,
     ) -> None:
         """Add the effect on a relation and on everything that is reached through it."""
+        columns = relation.own(columns)
         self._effects.add(
             cls,
             relation.name,
@@ -84,7 +86,7 @@ class Expansion:
             via=via,
             exempt=exempt or bool(relation.owner),
         )
-        key = (cls, relation.oid, without_where)
+        key = (cls, relation.oid, without_where, columns)
         if key in self._seen:
             return
         self._seen.add(key)
@@ -103,9 +105,9 @@ class Expansion:
         if cascades:
             self._cascade(relation)
 
-    def reached(self, cls: EffectClass, reach: Reach, via: str, *, exempt: bool = False) -> None:
-        """Add what a rule or a body uses, each relation with ``cls`` and what else it does."""
-        classes = {cls} | {
+    def reached(self, cls: EffectClass, reach: Reach, via: str) -> None:
+        """Add what a rule or a body does: each relation in it may be what any of it is done to."""
+        classes = {EffectClass.SELECT} | {
             EffectClass.UNKNOWN if command == "unknown" else EffectClass(command)
             for command in reach.commands
         }
@@ -114,9 +116,9 @@ class Expansion:
             if relation is None or str(relation.name) == via:
                 continue
             for each in sorted(classes):
-                self.relation(each, relation, via=via, exempt=exempt)
+                self.relation(each, relation, via=via)
         for name in reach.functions:
-            self.named_function(cls, name, via, exempt=exempt)
+            self.named_function(cls, name, via)
 
     def named_function(
         self, cls: EffectClass, name: Name, via: str = "", *, exempt: bool = False
@@ -220,7 +222,7 @@ class Expansion:
             self._effects.add(
                 cls,
                 relation.name,
-                columns=columns,
+                columns=relation.own(columns),
                 without_where=without_where,
                 via=via,
                 exempt=True,

@@ -15,8 +15,12 @@ from appliance.sql.walker import Analyser, Walk
 Fingerprint = Callable[[bytes], int]
 
 
-def extract(tree: bytes, text: bytes, analyse: Analyser, fingerprint: Fingerprint) -> Parsed:
+def extract(
+    tree: bytes, text: bytes, analyse: Analyser, fingerprint: Fingerprint, doubtful: bool
+) -> Parsed:
     """Return what the statements of a text say. ``tree``: what ``PgQuery.parse`` gave for it.
+
+    ``doubtful``: some of its literals have another value when standard_conforming_strings is off.
 
     Raises:
         ValueError: the tree nests deeper than can be decoded.
@@ -25,14 +29,16 @@ def extract(tree: bytes, text: bytes, analyse: Analyser, fingerprint: Fingerprin
     statements, sensitive = [], False
     places = _places(found, text)
     for raw, (start, end, piece) in zip(found, places, strict=True):
-        statement, is_sensitive = _one(raw["stmt"], start, end, piece, analyse, fingerprint, 0)
+        statement, is_sensitive = _one(
+            raw["stmt"], start, end, piece, analyse, fingerprint, 0, doubtful
+        )
         statements.append(statement)
         sensitive = sensitive or is_sensitive
     return Parsed(tuple(statements), literal_sensitive=sensitive or len(statements) != 1)
 
 
 def extract_inner(
-    tree: bytes, analyse: Analyser, fingerprint: Fingerprint, depth: int
+    tree: bytes, analyse: Analyser, fingerprint: Fingerprint, depth: int, doubtful: bool
 ) -> list[ParsedStatement]:
     """Return the statements of a text that stood in a literal of another statement.
 
@@ -40,7 +46,7 @@ def extract_inner(
         ValueError: as of ``extract``.
     """
     found = orjson.loads(tree).get("stmts", [])
-    return [_one(raw["stmt"], 0, 0, b"", analyse, fingerprint, depth)[0] for raw in found]
+    return [_one(raw["stmt"], 0, 0, b"", analyse, fingerprint, depth, doubtful)[0] for raw in found]
 
 
 def _one(
@@ -51,6 +57,7 @@ def _one(
     analyse: Analyser,
     fingerprint: Fingerprint,
     depth: int,
+    doubtful: bool,
 ) -> tuple[ParsedStatement, bool]:
     ((tag, node),) = wrapper.items()
     known = STATEMENTS.get(tag)
@@ -59,7 +66,7 @@ def _one(
         reason = f"statements of the kind {tag} are not known here"
         return unknown_statement(reason, tag, start, end, value), True
     cls, handler = known
-    walk = Walk(HANDLERS, analyse, depth)
+    walk = Walk(HANDLERS, analyse, depth, doubtful)
     walk.changes_state = tag not in CALM_TAGS
     walk.literal_sensitive = tag not in QUERY_TAGS
     walk.selects = tag == "SelectStmt"

@@ -19,21 +19,25 @@ def unreadable(text: str) -> str:
     return ""
 
 
-def depends_on_setting(text: bytes, tokens: list[Token]) -> bool:
-    """Return whether a literal ends elsewhere when standard_conforming_strings is off.
+def doubtful_literals(text: bytes, tokens: list[Token]) -> list[Token]:
+    """Return the literals whose value depends on standard_conforming_strings.
 
-    Only ordinary '…' literals with a backslash in them can: there it is an escape when the
+    Those are the ordinary '…' literals with a backslash in them: there it is an escape when the
     setting is off. The grammar here reads with the setting on; the session's may differ, and
     cannot be tracked (8-wire-facts.md E).
     """
-    for token in tokens:
-        if token.number != _SCONST or text[token.start] != 0x27:
-            continue
-        if text.find(b"\\", token.start, token.end) < 0:
-            continue
-        if _end_with_escapes(text, token.start) != token.end:
-            return True
-    return False
+    return [
+        token
+        for token in tokens
+        if token.number == _SCONST
+        and text[token.start] == 0x27
+        and text.find(b"\\", token.start, token.end) >= 0
+    ]
+
+
+def ends_elsewhere(text: bytes, token: Token) -> bool:
+    """Return whether a literal ends at another place when the setting is off."""
+    return _end_with_escapes(text, token.start) != token.end
 
 
 def _end_with_escapes(text: bytes, start: int) -> int:

@@ -63,6 +63,8 @@ class StatementNames:
         columns = self._columns(found)
         for call in parsed.functions:
             self._function(call, columns)
+        for attribute in parsed.attributes:
+            self._attribute(attribute)
         self._schemas(parsed)
         self._operators(parsed)
 
@@ -172,6 +174,12 @@ class StatementNames:
             self._cannot_know(f"function {name}() is a temporary one")
         elif not users:
             self._no_function(call, columns)
+
+    def _attribute(self, name: str) -> None:
+        """Add the functions that ``row.name`` may call: none, but for the rarest of schemas."""
+        for function in self._scope.functions(Name(None, name)):
+            if function.takes_row:
+                self._expansion.function(EffectClass.SELECT, function, self._via)
 
     def _created_function(self, call: FunctionUse, is_known: bool) -> None:
         name = call.name

@@ -64,7 +64,8 @@ class ParsedStatement:
     """One statement. What ``facts.Statement`` has under the same name means the same.
 
     ``effects``: those without an object. ``operators``, ``types``: names that a user's own may
-    shadow. ``explains``: plain EXPLAIN: everything touched is touched as explain. ``copies_query``:
+    shadow. ``attributes``: names after a dot, perhaps functions of the row: ``t.f`` is ``f(t)``.
+    ``explains``: plain EXPLAIN: everything touched is touched as explain. ``copies_query``:
     COPY (query) TO: what is read is also copied out.
     ``code``: literals that are code or names; they belong to the fingerprint.
     """
@@ -79,6 +80,7 @@ class ParsedStatement:
     schemas: tuple[SchemaUse, ...] = ()
     operators: tuple[Name, ...] = ()
     types: tuple[Name, ...] = ()
+    attributes: tuple[str, ...] = ()
     settings: tuple[SettingChange, ...] = ()
     prepares: str | None = None
     executes: str | None = None
@@ -142,6 +144,7 @@ def _statement(row: dict[str, Any]) -> ParsedStatement:
     )
     row["operators"] = tuple(Name(**name) for name in row["operators"])
     row["types"] = tuple(Name(**name) for name in row["types"])
+    row["attributes"] = tuple(row["attributes"])
     row["settings"] = tuple(SettingChange(**change) for change in row["settings"])
     row["flag_details"] = tuple((flag, detail) for flag, detail in row["flag_details"])
     row["code"] = tuple(row["code"])

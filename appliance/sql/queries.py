@@ -179,7 +179,16 @@ def range_sample(walk: Walk, node: Node, level: Level) -> None:
 
 def column_ref(walk: Walk, node: Node, level: Level) -> None:
     fields = node["fields"]
-    level.columns.append((strings(fields), "A_Star" in fields[-1]))
+    names, star = strings(fields), "A_Star" in fields[-1]
+    level.columns.append((names, star))
+    if len(names) > 1 and not star:
+        walk.attributes[names[-1]] = None
+
+
+def indirection(walk: Walk, node: Node, level: Level) -> None:
+    for name in strings(node.get("indirection")):
+        walk.attributes[name] = None
+    walk.push_rest(node, level)
 
 
 def function_call(walk: Walk, node: Node, level: Level) -> None:
@@ -298,6 +307,7 @@ QUERY_HANDLERS: dict[str, Handler] = {
     "JsonTable": json_table,
     "RangeTableSample": range_sample,
     "ColumnRef": column_ref,
+    "A_Indirection": indirection,
     "FuncCall": function_call,
     "A_Expr": expression,
     "SubLink": sublink,

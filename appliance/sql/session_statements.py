@@ -9,7 +9,7 @@ from appliance.sql.facts import EffectClass, Name
 from appliance.sql.levels import Level
 from appliance.sql.parsed import FunctionUse
 from appliance.sql.utility import options_with_functions
-from appliance.sql.walker import Handler, Node, Walk, name_of, strings
+from appliance.sql.walker import ROLE_SETTINGS, Handler, Node, Walk, name_of, strings
 
 _TRANSACTIONS = {
     "TRANS_STMT_BEGIN": "begin",
@@ -48,16 +48,15 @@ def variable_set(walk: Walk, node: Node, base: Level) -> None:
         return
     if kind == "VAR_RESET_ALL":
         walk.effect(EffectClass.SESSION, exempt=True)
-        walk.setting("all", None)
+        walk.setting("all", None, resets=True)
         return
-    value = None if kind in ("VAR_RESET", "VAR_SET_DEFAULT") else setting_value(name, node)
-    if name.lower() not in ("role", "session_authorization"):
-        walk.effect(EffectClass.SESSION, exempt=kind == "VAR_RESET")
-    elif value is None and kind == "VAR_SET_VALUE":
-        value = "*"
-    if name.lower() == "role" and value == "none":
+    resets = kind in ("VAR_RESET", "VAR_SET_DEFAULT")
+    value = None if resets else setting_value(name, node)
+    if value is not None and walk.is_doubtful(value):
         value = None
-    walk.setting(name, value, "local" if node.get("is_local") else "session")
+    if name.lower() not in ROLE_SETTINGS:
+        walk.effect(EffectClass.SESSION, exempt=kind == "VAR_RESET")
+    walk.setting(name, value, "local" if node.get("is_local") else "session", resets=resets)
 
 
 def setting_value(name: str, node: Node) -> str | None:
@@ -100,7 +99,7 @@ def discard(walk: Walk, node: Node, base: Level) -> None:
     walk.has_own_effects = True
     walk.effect(EffectClass.SESSION, exempt=True)
     if node.get("target") == "DISCARD_ALL":
-        walk.setting("all", None)
+        walk.setting("all", None, resets=True)
         walk.deallocates = "*"
 
 
@@ -259,7 +258,7 @@ def _function_settings(walk: Walk, options: Any) -> None:
     for item in options or ():
         option = item.get("DefElem", {})
         setting = option.get("arg", {}).get("VariableSetStmt")
-        if setting and setting.get("name", "").lower() in ("role", "session_authorization"):
+        if setting and setting.get("name", "").lower() in ROLE_SETTINGS:
             value = setting_value(setting["name"], setting)
             walk.flag("set_role", "*" if value is None else value)
 

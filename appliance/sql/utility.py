@@ -162,6 +162,7 @@ def about_object(cls: EffectClass) -> Handler:
 def rename(walk: Walk, node: Node, base: Level) -> None:
     kind = node.get("renameType", "")
     if "relation" not in node and not object_name(walk, kind, node.get("object"), _DDL):
+        walk.has_own_effects = True
         walk.effect(_DCL if kind == "OBJECT_ROLE" else _DDL)
     if kind in _OBJECT_FLAGS:
         walk.flag(_OBJECT_FLAGS[kind])

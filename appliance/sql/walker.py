@@ -25,10 +25,13 @@ MAX_NESTED_TEXTS = 3  # a text in a literal in a text in a literal: deeper is un
 class Walk:
     """Everything that one statement names, while it is being read."""
 
-    def __init__(self, handlers: dict[str, Handler], analyse: Analyser, depth: int) -> None:
+    def __init__(
+        self, handlers: dict[str, Handler], analyse: Analyser, depth: int, doubtful: bool = False
+    ) -> None:
         self.handlers = handlers
         self.analyse = analyse
         self.depth = depth
+        self.doubtful = doubtful
         self.pending: list[tuple[Any, Level]] = []
         self.levels: list[Level] = []
         self.uses: list[Use] = []
@@ -50,6 +53,7 @@ class Walk:
         self.changes_state = True
         self.explains = False
         self.copies_query = False
+        self.attributes: dict[str, None] = {}
         self.selects = False  # is or carries a SELECT, perhaps one without a relation
         self.has_own_effects = False  # its handler noted all, so its class need not be added
         self.literal_sensitive = True
@@ -103,6 +107,10 @@ class Walk:
             if level.columns or level.is_natural:
                 level.settle()
 
+    def is_doubtful(self, value: str) -> bool:
+        """Return whether a literal that is code or a name may mean something else to the server."""
+        return self.doubtful and "\\" in value
+
     # -- noting ---------------------------------------------------------------------------------
 
     def effect(self, cls: EffectClass, *, exempt: bool = False) -> None:
@@ -127,21 +135,28 @@ class Walk:
         """Note why the statement cannot be known; the first reason stays."""
         self.unknown = self.unknown or reason
 
-    def setting(self, name: str, value: str | None, scope: str = "session") -> None:
-        """Note a changed setting, with what it means where it is more than a setting."""
+    def setting(
+        self, name: str, value: str | None, scope: str = "session", *, resets: bool = False
+    ) -> None:
+        """Note a changed setting, with what it means where it is more than a setting.
+
+        ``value`` None: reset (``resets``), or not a constant.
+        """
         name = name.lower()
         self.settings.append(SettingChange(name, value, scope))
-        if name in ("role", "session_authorization"):
+        if name in ROLE_SETTINGS:
             neutral = "none" if name == "role" else "default"
-            self.flag("set_role", neutral if value is None else value)
-            self.effect(EffectClass.ROLE, exempt=value is None)
-        elif name in LIBRARY_SETTINGS and value is not None:
+            resets = resets or value == neutral
+            self.flag("set_role", neutral if resets else "*" if value is None else value)
+            self.effect(EffectClass.ROLE, exempt=resets)
+        elif name in LIBRARY_SETTINGS and not resets:
             self.flag("load", name)
 
     def text(self, text: str, what: str) -> None:
         """Take a literal that is SQL as part of this statement."""
         self.code.append(text)
-        found = self.analyse(text, self.depth + 1) if self.depth < MAX_NESTED_TEXTS else None
+        readable = self.depth < MAX_NESTED_TEXTS and not self.is_doubtful(text)
+        found = self.analyse(text, self.depth + 1) if readable else None
         if found is None or any(part.executes or part.transaction for part in found):
             self.cannot_know(f"{what} could not be analysed")
         else:
@@ -174,6 +189,7 @@ class Walk:
         relations = [use.freeze(places) for use in self.uses]
         functions, schemas = dict(self.functions), dict(self.schemas)
         operators, types, flags = dict(self.operators), dict(self.types), dict(self.flags)
+        attributes = dict(self.attributes)
         settings, code = list(self.settings), list(self.code)
         unknown = self.unknown
         effects = self._own_effects(cls)
@@ -184,6 +200,7 @@ class Walk:
             schemas.update(dict.fromkeys(part.schemas))
             operators.update(dict.fromkeys(part.operators))
             types.update(dict.fromkeys(part.types))
+            attributes.update(dict.fromkeys(part.attributes))
             flags.update(dict.fromkeys(part.flag_details))
             settings += part.settings
             code += part.code
@@ -202,6 +219,7 @@ class Walk:
             schemas=tuple(schemas),
             operators=tuple(operators),
             types=tuple(types),
+            attributes=tuple(attributes),
             settings=tuple(settings),
             prepares=self.prepares,
             executes=self.executes,
@@ -217,6 +235,7 @@ class Walk:
         )
 
 
+ROLE_SETTINGS = frozenset({"role", "session_authorization"})
 # Settings that make the server load a library (each in a session of its own, or in this one).
 LIBRARY_SETTINGS = frozenset(
     {
