@@ -146,20 +146,23 @@ class Supervisor:
             self._own_parent = -1  # end of file: whoever started us has been killed
 
     def _drain(self) -> int:
+        patience = self._stop_signals  # read first: what comes from now on ends the waiting
         self._log.info("draining: new sessions are refused, running ones get their time")
         clean = True
         for phase in Phase:
-            clean &= self._end_phase([c for c in self._children if c.spec.phase is phase], phase)
+            children = [child for child in self._children if child.spec.phase is phase]
+            clean &= self._end_phase(children, self._grace[phase], patience)
+            patience = self._stop_signals
         self._log.info("ended")
         return 0 if clean else 1
 
-    def _end_phase(self, children: list[_Child], phase: Phase) -> bool:
+    def _end_phase(self, children: list[_Child], grace_s: float, patience: int) -> bool:
+        """Ask the children to end, kill them after the grace or at a further signal."""
         alive = [c for c in children if c.process is not None and c.process.poll() is None]
         for child in alive:
             assert child.process is not None  # noqa: S101 - for the type checker
             child.process.terminate()
-        deadline = time.monotonic() + self._grace[phase]
-        patience = self._stop_signals  # a further Ctrl-C ends the waiting
+        deadline = time.monotonic() + grace_s
         while alive and time.monotonic() < deadline and self._stop_signals <= patience:
             self._wait(0.1)
             alive = [c for c in alive if c.process is not None and c.process.poll() is None]

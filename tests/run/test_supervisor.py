@@ -25,10 +25,11 @@ CHILD = """
     log.write("asked\\n" if read in ready else "orphaned\\n")
 """
 STUBBORN = """
-    import signal, sys
+    import os, select, signal, sys
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    open(sys.argv[1], "a").write("started 0\\n")
-    signal.pause()
+    with open(sys.argv[1], "a") as log:
+        log.write("started 0\\n")
+    select.select([int(os.environ["GATEPOST_PARENT_FD"])], [], [])
 """
 PARENT = """
     import sys
