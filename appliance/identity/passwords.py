@@ -17,12 +17,16 @@ def hash_password(password: str) -> str:
         raise Invalid("password", f"expected {MIN_LENGTH} to {MAX_LENGTH} characters")
     if len(set(password)) < 5:
         raise Invalid("password", "expected at least 5 different characters")
-    return PasswordHasher().hash(password)
+    try:
+        return PasswordHasher().hash(password)
+    except UnicodeEncodeError:
+        raise Invalid("password", "holds broken characters") from None
 
 
 def password_holds(stored: str, password: str) -> bool:
     """Return whether ``password`` is the one of the hash; takes as long either way."""
+    given = password[: MAX_LENGTH + 1].encode("utf-8", "surrogatepass")
     try:
-        return PasswordHasher().verify(stored, password[: MAX_LENGTH + 1])
+        return PasswordHasher().verify(stored, given)
     except (VerificationError, InvalidHashError):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -123,7 +124,8 @@ def check(store: Store, now: datetime, name: str, password: str) -> Account | No
 
     Slow on purpose, and as slow for names that do not exist.
     """
-    with store.reading():
+    row = None
+    with suppress(Invalid), store.reading():  # a name that no store can hold is nobody's
         row = _account(name)
     if not password_holds(row.password_hash if row else _NOBODY, password) or row is None:
         return None

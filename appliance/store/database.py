@@ -133,8 +133,15 @@ class Store:
     def _faults(self) -> Iterator[None]:
         try:
             yield
-        except (peewee.IntegrityError, peewee.DataError):
+        except peewee.IntegrityError:
             raise
+        except (peewee.DataError, OverflowError, UnicodeEncodeError):
+            # what a URL or a form can send: NUL, half a surrogate pair, a number of 30 digits
+            raise Invalid(
+                "value",
+                "holds what no store can keep",
+                "leave out NUL and broken characters, and keep numbers in range",
+            ) from None
         except peewee.ProgrammingError as error:
             if not _is_missing_table(error):
                 raise

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
 
 from appliance import entities
 from appliance.store import grants, rules, settings, targets
 from appliance.store.database import Store
+from appliance.store.fields import from_micros
 from appliance.store.models import (
     CredentialRow,
     GroupRow,
@@ -30,12 +35,12 @@ def version(store: Store) -> int:
 def load(store: Store, now: datetime) -> entities.Snapshot:
     """Return the snapshot, all of one moment."""
     with store.reading(consistent=True):
-        groups, of_identity = _groups()
+        groups, of_identity = _groups(store)
         return entities.Snapshot(
             version=_version(),
             settings=settings.read(),
             targets={target.name: target for target in targets.read_all()},
-            identities=_identities(of_identity, _credentials(now)),
+            identities=_identities(store, of_identity, _credentials(store, now)),
             groups=groups,
             grants=grants.read_all(),
             rules=rules.read_all(),
@@ -46,7 +51,7 @@ def _version() -> int:
     return int(VersionRow.select(VersionRow.version).where(VersionRow.id == 1).scalar())
 
 
-def _groups() -> tuple[dict[str, entities.Group], dict[int, list[str]]]:
+def _groups(store: Store) -> tuple[dict[str, entities.Group], dict[int, list[str]]]:
     members: dict[int, list[str]] = defaultdict(list)
     of_identity: dict[int, list[str]] = defaultdict(list)
     query = (
@@ -58,7 +63,7 @@ def _groups() -> tuple[dict[str, entities.Group], dict[int, list[str]]]:
         .join(IdentityRow)
         .order_by(IdentityRow.name)
     )
-    for group_id, identity_id, group, identity in query.tuples():
+    for group_id, identity_id, group, identity in _raw(store, query):
         members[group_id].append(identity)
         of_identity[identity_id].append(group)
     groups = {
@@ -68,7 +73,7 @@ def _groups() -> tuple[dict[str, entities.Group], dict[int, list[str]]]:
     return groups, of_identity
 
 
-def _credentials(now: datetime) -> dict[int, list[entities.Credential]]:
+def _credentials(store: Store, now: datetime) -> dict[int, list[entities.Credential]]:
     found: dict[int, list[entities.Credential]] = defaultdict(list)
     cut = now - _KEEP_ENDED
     row = CredentialRow
@@ -101,24 +106,26 @@ def _credentials(now: datetime) -> dict[int, list[entities.Credential]]:
         expires,
         ends,
         revoked,
-    ) in query.tuples().iterator():
+    ) in _raw(store, query):
         found[identity_id].append(
             entities.Credential(
                 id=id_,
                 kind=kind,
                 verifier=verifier,
-                created_at=created,
+                created_at=from_micros(created),
                 created_by=created_by,
-                expires_at=expires,
-                ends_at=ends,
-                revoked_at=revoked,
+                expires_at=_moment(expires),
+                ends_at=_moment(ends),
+                revoked_at=_moment(revoked),
             )
         )
     return found
 
 
 def _identities(
-    of_identity: dict[int, list[str]], credentials: dict[int, list[entities.Credential]]
+    store: Store,
+    of_identity: dict[int, list[str]],
+    credentials: dict[int, list[entities.Credential]],
 ) -> dict[str, entities.Identity]:
     row = IdentityRow
     query = row.select(
@@ -136,7 +143,7 @@ def _identities(
         row.permission_roles,
         row.demo,
     ).order_by(row.id)
-    rows = list(query.tuples().iterator())
+    rows = list(_raw(store, query))
     name_of: dict[int | None, str] = {r[0]: r[1] for r in rows}
     return {
         name: entities.Identity(
@@ -148,11 +155,11 @@ def _identities(
             backup_owner=name_of.get(backup),
             purpose=purpose,
             environment=environment,
-            expires_at=expires,
-            application_names=tuple(names),
-            sources=tuple(sources),
+            expires_at=_moment(expires),
+            application_names=_words(names),
+            sources=_words(sources),
             groups=frozenset(of_identity.get(id_, ())),
-            permission_roles=frozenset(map(entities.PermissionRole, roles)),
+            permission_roles=frozenset(map(entities.PermissionRole, _words(roles))),
             credentials=tuple(credentials.get(id_, ())),
             demo=bool(demo),
         )
@@ -172,3 +179,16 @@ def _identities(
             demo,
         ) in rows
     }
+
+
+def _raw(store: Store, query: Any) -> Iterator[tuple[Any, ...]]:
+    """Run a query past peewee's row building, which would take two thirds of the time."""
+    return iter(store.database.execute_sql(*query.sql()).fetchall())
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return () if text == "[]" else tuple(orjson.loads(text))

@@ -197,3 +197,21 @@ def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path) -> None:
     path.write_text("this is no database, and long enough to be looked at" * 20)
     with pytest.raises(StoreUnavailable, match="not a database"):
         migrate(open_store(f"sqlite:///{path}"))
+
+
+@pytest.mark.parametrize("value", ["nul\0inside", "half \ud800", 10**30])
+def test_what_no_store_can_hold_finds_nothing_or_is_invalid_but_is_no_fault(
+    store: Store, value: str | int
+) -> None:
+    try:
+        assert _find(store, value) is None
+    except Invalid as error:
+        assert "no store can keep" in error.message
+    assert _names(store) == []
+
+
+def _find(store: Store, value: str | int) -> object:
+    column = IdentityRow.name if isinstance(value, str) else IdentityRow.id
+    with store.transaction():
+        found: object = IdentityRow.get_or_none(column == value)
+        return found
