@@ -63,7 +63,7 @@ def get(store: Store, session_id: str) -> SessionRecord:
         row = SessionRow.get_or_none(SessionRow.id == session_id)
         if row is None:
             raise NotFound(f"no session has the id {session_id[:40]}")
-        return _record(row)
+        return record(row)
 
 
 def live(store: Store, limit: int = 1000) -> tuple[SessionRecord, ...]:
@@ -71,7 +71,7 @@ def live(store: Store, limit: int = 1000) -> tuple[SessionRecord, ...]:
     with store.reading():
         query = SessionRow.select().where(SessionRow.ended_at.is_null())
         return tuple(
-            _record(row) for row in query.order_by(SessionRow.started_at.desc()).limit(limit)
+            record(row) for row in query.order_by(SessionRow.started_at.desc()).limit(limit)
         )
 
 
@@ -129,11 +129,10 @@ def find(
             "statements": row.statements,
             "refused": row.refused,
         }
-        return paginate(
-            query, _record, sort=sort, columns=columns, tie=row.id, page=page, size=size
-        )
+        return paginate(query, record, sort=sort, columns=columns, tie=row.id, page=page, size=size)
 
 
-def _record(row: Any) -> SessionRecord:
+def record(row: Any) -> SessionRecord:
+    """Return a row as a value."""
     values = {name: getattr(row, name) for name in SessionRecord.__dataclass_fields__}
     return SessionRecord(**values)
