@@ -34,9 +34,7 @@ def verify_(head: str, public_key: str, as_json: bool) -> int:
         key = bytes.fromhex(public_key) if public_key else _own_key(gate)
         report = verify(gate.config.journal_dir, gate.store, head.lower() or None, public_key=key)
     if as_json:
-        print_json(
-            {"whole": report.is_whole, "public_key": key.hex() if key else None} | _json(report)
-        )
+        print_json(_json(report, key))
     else:
         _print(report, key)
     return 0 if report.is_whole else 1

@@ -108,9 +108,11 @@ def timeline(
     ticks: list[Tick] = []
     free_at = 0.0  # when the last statement so far had ended
     cut_s = 0.0  # how much was left out so far
+    offset_s = 0.0
     holds = []
     for statement in sorted(statements, key=lambda one: one.seq):
-        offset_s = max((statement.at - session.started_at).total_seconds(), 0.0)
+        # A clock that was set back must not turn the order round.
+        offset_s = max((statement.at - session.started_at).total_seconds(), offset_s)
         gap_s = max(offset_s - free_at, 0.0)
         shortened = gap_s > longest_gap_s
         cut_s += gap_s - longest_gap_s if shortened else 0.0
