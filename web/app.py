@@ -10,7 +10,7 @@ from appliance.clock import Clock
 from appliance.config import Config
 from appliance.sealing import Sealer, derived, load_master_key
 from appliance.store.database import Store, open_store
-from web import access, assets, errors, formats, navigation, once, security, viewer
+from web import access, assets, errors, formats, listing, navigation, once, security, viewer
 from web.services import EXTENSION, IS_SERVING, OFF_LOOP, Services
 from web.views import VIEWS
 
@@ -44,7 +44,7 @@ def create_app(config: Config, clock: Clock, store: Store | None = None) -> Flas
         is_serving=lambda: bool(app.extensions[IS_SERVING]()),
     )
     HTMX(app)
-    for part in (assets, formats, navigation, viewer, errors, security):
+    for part in (assets, formats, listing, navigation, viewer, errors, security):
         part.install(app)
     app.after_request(once.forget)
     for view in VIEWS:

@@ -6,9 +6,10 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Flask, Response, g, request
 
 PAGE_SIZES = (25, 50, 100)
 _LONGEST_SEARCH = 200
@@ -91,6 +92,18 @@ class ListState:
         return self.url(format="csv")
 
 
+def install(app: Flask) -> None:
+    """Let htmx show a list's own address, without the empty values that a form sends."""
+
+    def name_list(response: Response) -> Response:
+        state = g.get("list_state")
+        if state is not None and request.headers.get("HX-Request"):
+            response.headers["HX-Push-Url"] = state.url(page=state.page)
+        return response
+
+    app.after_request(name_list)
+
+
 def read_list(
     *, sorts: Sequence[str], filters: Sequence[Filter] = (), default_sort: str = ""
 ) -> ListState:
@@ -109,7 +122,7 @@ def read_list(
         for entry in filters
         if (value := args.get(entry.name, "")) in {c.value for c in entry.choices} and value
     }
-    return ListState(
+    g.list_state = ListState(
         path=request.path,
         search=" ".join(args.get("q", "").replace("\0", "").split())[:_LONGEST_SEARCH],
         sort=order.removeprefix("-"),
@@ -120,6 +133,7 @@ def read_list(
         filters=tuple(filters),
         chosen=chosen,
     )
+    return cast(ListState, g.list_state)
 
 
 def wants_csv() -> bool:

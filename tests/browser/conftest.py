@@ -102,9 +102,7 @@ def phone(chromium: Browser, served: Served) -> Iterator[Page]:
 
 
 def _page(chromium: Browser, served: Served, width: int, height: int) -> Iterator[Page]:
-    context = chromium.new_context(
-        base_url=served.url, viewport={"width": width, "height": height}
-    )
+    context = chromium.new_context(base_url=served.url, viewport={"width": width, "height": height})
     page = context.new_page()
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -67,8 +67,8 @@ def feed() -> Response:
     service = services()
 
     def render(entries: list[overview.FeedEntry]) -> str:
-        with app.app_context():
-            html: str = render_template("home/_feed_rows.html", feed=entries)
+        with app.app_context():  # the template as it is: context processors need a request
+            html: str = app.jinja_env.get_template("home/_feed_rows.html").render(feed=entries)
             return html
 
     def events() -> Iterator[str]:

@@ -1,0 +1,84 @@
+"""SQL for people: highlighted, laid out where that is safe, parameters in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, current_app
+from markupsafe import Markup, escape
+from pygments.lexers.sql import PostgresLexer
+from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, String, _TokenType
+
+from appliance.sql.format import format_sql
+from appliance.sql.parser import Parser
+from appliance.sql.planner import Planner
+from web.services import off_loop
+
+EXTENSION = "gatepost_sql"
+MOST_HIGHLIGHTED = 40_000
+_CLASSES: tuple[tuple[_TokenType, str], ...] = (
+    (Comment, "co"),
+    (Keyword, "kw"),
+    (Name.Builtin, "ty"),
+    (String.Name, "id"),
+    (String, "st"),
+    (Number, "nu"),
+    (Literal, "st"),
+    (Operator.Word, "kw"),
+)
+
+
+class Sql:
+    """Reads SQL of clients. Hostile text is parsed in a process of its own (the planner)."""
+
+    def __init__(self) -> None:
+        self.planner = Planner()
+        self.parser = Parser(self.planner)
+
+    def laid_out(self, text: str) -> str:
+        """Return a statement over several lines, or as it came."""
+        return format_sql(text, self.planner)
+
+
+def install(app: Flask) -> None:
+    """Give the application its reader and templates ``parameter``; the process starts when used."""
+    if EXTENSION not in app.extensions:
+        app.extensions[EXTENSION] = Sql()
+        app.jinja_env.filters["parameter"] = parameter
+
+
+def sql() -> Sql:
+    """Return the reader of the application that answers this request."""
+    found: Sql = current_app.extensions[EXTENSION]
+    return found
+
+
+def highlighted(text: str) -> Markup:
+    """Return SQL as HTML with classes; what is very long stays plain."""
+    if len(text) > MOST_HIGHLIGHTED:
+        return escape(text)
+    return off_loop(lambda: _highlight(text))
+
+
+def parameter(value: Any) -> str:
+    """Return a recorded parameter as people read it (see appliance/recording/parameters.py)."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return f"'{value}'"
+    if value.get("redacted"):
+        return "not recorded: it may be a secret"
+    if "hex" in value:
+        shown = f"\\x{value['hex'][:200]}{'…' if len(value['hex']) > 200 else ''}"
+        return f"{shown} (binary, type {value['oid']})"
+    return f"'{value['text']}'… (the beginning of {value['length']:,} bytes)"
+
+
+def _highlight(text: str) -> Markup:
+    lexer = PostgresLexer(stripnl=False, ensurenl=False)
+    parts = []
+    for token, piece in lexer.get_tokens(text):
+        name = next((name for kind, name in _CLASSES if token in kind), "")
+        made = escape(piece)
+        parts.append(Markup('<span class="{}">{}</span>').format(name, made) if name else made)
+    return Markup("").join(parts)

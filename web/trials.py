@@ -1,0 +1,82 @@
+"""The try box: a statement judged as somebody, with everything that asks in the page's address."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from appliance.entities import Snapshot
+from appliance.errors import Invalid
+from appliance.policy import trial
+from appliance.policy.trial import Trial, TrialEffect
+from appliance.sql.catalog import Catalog
+from appliance.store import catalogs
+from web.forms import Form, sentence
+from web.services import off_loop, services
+from web.sql import sql
+
+FIELDS = ("identity", "target", "role", "sql", "application_name", "source")
+MOST_CHARACTERS = 100_000
+LONGEST_URL = 6_000  # gunicorn reads 8,190 bytes of a request's first line
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of it. ``has_catalog``: names could be looked up in the target's catalog."""
+
+    trial: Trial
+    role: str
+    has_catalog: bool
+    is_admitted: bool
+
+    @property
+    def effects(self) -> tuple[TrialEffect, ...]:
+        """Return each effect once, in the order of the text."""
+        return tuple(dict.fromkeys(self.trial.effects))
+
+
+def attempt(snapshot: Snapshot, form: Form) -> Tried | None:
+    """Judge what the form says; None with errors beside its fields when it cannot be."""
+    text = form.value("sql")
+    for name, words in (("identity", "Whose session is it?"), ("target", "Choose a target.")):
+        if not form.value(name):
+            form.refuse(name, words)
+    if not text:
+        form.refuse("sql", "Type a statement.")
+    elif len(text) > MOST_CHARACTERS:
+        form.refuse("sql", f"Up to {MOST_CHARACTERS:,} characters can be tried here.")
+    if form.has_errors:
+        return None
+    try:
+        session = trial.imagine(
+            snapshot, form.value("identity"), form.value("target"), form.optional("role")
+        )
+    except Invalid as error:
+        form.refuse(error.field, sentence(error))
+        return None
+    session = replace(
+        session,
+        application_name=form.optional("application_name"),
+        source=form.optional("source"),
+    )
+    stored = catalogs.get(services().store, session.target.name, session.database)
+    reader = sql().parser
+    reader.parse(text)  # here, where waiting for the planner is cooperative; then it is remembered
+
+    def judge() -> Trial:
+        catalog = Catalog.from_json(stored.data) if stored else None
+        return trial.try_statement(snapshot, session, text, catalog, reader)
+
+    return Tried(
+        trial=off_loop(judge),
+        role=session.role,
+        has_catalog=stored is not None,
+        is_admitted=any(grant.role == session.role for grant in session.grants),
+    )
+
+
+def address(path: str, form: Form) -> str | None:
+    """Return the page's address with everything in it, None where it would be too long."""
+    pairs = [(name, form.value(name)) for name in FIELDS if form.value(name)]
+    url = f"{path}?{urlencode(pairs)}" if pairs else path
+    return url if len(url) <= LONGEST_URL else None
