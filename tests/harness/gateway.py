@@ -63,7 +63,7 @@ class Gateway:
 
     # -- processes -----------------------------------------------------------------------------
 
-    def start_worker(self, number: int = 1) -> None:
+    def start_worker(self, number: int = 1, *, wait: bool = True) -> None:
         """Start a worker and wait until it has the present configuration."""
         fd = self.listener.fileno()
         argv = [sys.executable, "-m", "proxy", "--listen-fd", str(fd), "--worker", str(number)]
@@ -72,7 +72,8 @@ class Gateway:
             argv, pass_fds=(fd,), env=self.environment, stdout=log, stderr=log
         )
         log.close()
-        self.settle()
+        if wait:
+            self.settle()
 
     def settle(self) -> None:
         """Wait until every worker decides by what is stored now."""
