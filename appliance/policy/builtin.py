@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from appliance.policy.subject import Subject
-from appliance.sql.facts import Effect, EffectClass, Facts, Statement
+from appliance.sql.facts import Effect, EffectClass, Facts, Name, Statement
 
 PREFIX = "builtin:"
 _RESET_ROLE = frozenset({"none", "default"})
 _ANY = "*"
 _ROLE_SETTINGS = frozenset({"role", "session_authorization"})
 _SET_KIND = "VariableSetStmt"
+_SETTINGS_VIEW = Name("pg_catalog", "pg_settings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,11 @@ def builtin_hits(facts: Facts, subject: Subject, allowed: frozenset[str]) -> Ite
 def _flags(statement: Statement) -> frozenset[str]:
     """Return the statement's flags, with those that its effects and settings imply."""
     flags = statement.flags
-    if any(effect.cls is EffectClass.COPY_PROGRAM for effect in statement.effects):
-        flags |= {"program"}
+    for effect in statement.effects:
+        if effect.cls is EffectClass.COPY_PROGRAM:
+            flags |= {"program"}
+        elif effect.cls is EffectClass.UPDATE and effect.relation == _SETTINGS_VIEW:
+            flags |= {"set_role"}  # its rule calls set_config() with whatever the rows name
     if any(setting.name in _ROLE_SETTINGS for setting in statement.settings):
         flags |= {"set_role"}
     return flags

@@ -56,14 +56,14 @@ class SessionRule:
     def names(self, effect: Effect) -> bool:
         """Return whether the rule names what ``default_exempt`` effects must be named by.
 
-        That is the function of one that has a function, the relation or the class of one that has
-        a relation (a partition reached through its parent), else the class.
+        That is the relation or the function of one that has such an object, else the class.
         """
+        rule = self.compiled
+        if effect.relation is not None:
+            return bool(rule.tables or rule.columns)
         if effect.function is not None:
-            return bool(self.compiled.functions)
-        if effect.relation is not None and (self.compiled.tables or self.compiled.columns):
-            return True
-        return effect.cls.value in self.compiled.commands
+            return bool(rule.functions)
+        return effect.cls.value in rule.commands
 
     def match(self, effect: Effect, column: str | None) -> Match:
         """Return whether all conditions hold for one effect, on one column of its relation.

@@ -73,6 +73,8 @@ def imagine(
     target: str,
     role: str | None = None,
     database: str | None = None,
+    application_name: str | None = None,
+    source: str | None = None,
 ) -> Session:
     """Return the session that an identity would have, as if nothing but names mattered.
 
@@ -99,7 +101,9 @@ def imagine(
             f"{identity} has no grant on {target}, so it would not get in",
             "give it one, or name a role to imagine",
         )
-    return Session(who, on, chosen, database or on.database, grants)
+    return Session(
+        who, on, chosen, database or on.database, grants, application_name or None, source or None
+    )
 
 
 def try_statement(
@@ -119,7 +123,7 @@ def try_statement(
     return Trial(
         verdict=verdict,
         facts=facts,
-        effects=tuple(_effect(decision) for decision in verdict.decisions),
+        effects=_effects(verdict),
         unknown=facts.refusal or next(filter(None, unknowns), ""),
         message=message,
         hint=hint,
@@ -146,9 +150,18 @@ def _default_path(role: str, catalog: Catalog | None) -> tuple[str, ...]:
     return ("pg_catalog", *own, "public")
 
 
-def _effect(decision: EffectDecision) -> TrialEffect:
-    effect = decision.effect
-    return TrialEffect(effect.cls.value, effect.object, decision.action.value, decision.rule)
+def _effects(verdict: Verdict) -> tuple[TrialEffect, ...]:
+    """Return each (class, object) once, in order, with the strictest decision about it."""
+    found: dict[tuple[str, str], EffectDecision] = {}
+    for decision in verdict.decisions:
+        key = (decision.effect.cls.value, decision.effect.object)
+        known = found.get(key)
+        if known is None or decision.action.strictness > known.action.strictness:
+            found[key] = decision
+    return tuple(
+        TrialEffect(cls, on, decision.action.value, decision.rule)
+        for (cls, on), decision in found.items()
+    )
 
 
 def _there_are(names: Iterable[str]) -> str:

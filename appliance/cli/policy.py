@@ -1,0 +1,120 @@
+"""``gatepost policy``: what the policy says about a statement, without running anything."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from appliance import targets as reach
+from appliance.cli._opened import Opened, opened
+from appliance.cli._output import print_json, print_table
+from appliance.errors import Invalid
+from appliance.policy.trial import Session, Trial, imagine, try_statement
+from appliance.sql.catalog import Catalog
+from appliance.sql.parser import Parser
+from appliance.store import catalogs, snapshots
+
+_NO = 1
+
+
+@click.group(name="policy")
+def command() -> None:
+    """Policy rules: what they would say."""
+
+
+@command.command()
+@click.option("--as", "identity", required=True, help="The identity that would run it.")
+@click.option("--target", required=True, help="The target that it would run on.")
+@click.option("--role", help="The upstream role; default: that of its first grant.")
+@click.option("--database", help="Another database of the target's server.")
+@click.option("--application-name", help="Default: any; rules that ask for one may apply.")
+@click.option("--source", help="The client's address. Default: any; rules on it may apply.")
+@click.option("--json", "as_json", is_flag=True)
+@click.argument("sql")
+def test(
+    identity: str,
+    target: str,
+    role: str | None,
+    database: str | None,
+    application_name: str | None,
+    source: str | None,
+    as_json: bool,
+    sql: str,
+) -> int:
+    """Show the verdict on SQL ("-" reads it from stdin); exit 0 allow, 1 block or hold."""
+    text = sys.stdin.read() if sql == "-" else sql
+    with opened() as found:
+        snapshot = snapshots.load(found.store, found.now())
+        session = imagine(snapshot, identity, target, role, database, application_name, source)
+        parser = Parser()
+        trial = try_statement(snapshot, session, text, None, parser)
+        if _names_something(trial):
+            catalog, is_fresh = _catalog(found, session)
+            trial = try_statement(snapshot, session, text, catalog, parser)
+            if trial.facts.needs_catalog and not is_fresh:
+                catalog = _loaded(found, session)
+                trial = try_statement(snapshot, session, text, catalog, parser)
+    if as_json:
+        print_json(as_document(trial))
+    else:
+        _print(trial)
+    return 0 if trial.verdict.is_allow else _NO
+
+
+def as_document(trial: Trial) -> dict[str, object]:
+    """Return the contract's JSON: verdict rule reason effects unknown masks."""
+    return {
+        "verdict": trial.verdict.action,
+        "rule": trial.verdict.rule,
+        "reason": trial.verdict.reason,
+        "effects": [
+            {"class": one.cls, "object": one.object, "verdict": one.action, "rule": one.rule}
+            for one in trial.effects
+        ],
+        "unknown": trial.unknown,
+        "masks": list(trial.masks),
+    }
+
+
+def _names_something(trial: Trial) -> bool:
+    """Return whether the target's catalog can make a difference."""
+    return trial.facts.needs_catalog or any(
+        statement.unknown or effect.relation or effect.function
+        for statement in trial.facts.statements
+        for effect in statement.effects
+    )
+
+
+def _catalog(found: Opened, session: Session) -> tuple[Catalog, bool]:
+    """Return the catalog that the store has, else the target's own, and whether it is that."""
+    stored = catalogs.get(found.store, session.target.name, session.database)
+    if stored is not None:
+        try:
+            return Catalog.from_json(stored.data), False
+        except ValueError:
+            pass  # written by another version: read it again
+    return _loaded(found, session), True
+
+
+def _loaded(found: Opened, session: Session) -> Catalog:
+    target, reader = session.target, session.target.reader
+    if reader is None:
+        raise Invalid("target", f"target {target.name} has no upstream role to read its catalog")
+    secret = reach.open_secret(reader, target.id, found.sealer(), dict(os.environ))
+    return reach.load_catalog(target, session.database, secret)
+
+
+def _print(trial: Trial) -> None:
+    verdict = trial.verdict
+    rule = "no rule (default_action)" if verdict.rule == "default" else verdict.rule
+    click.echo(f"{verdict.action}, by {rule}: {verdict.reason}")
+    if trial.unknown:
+        click.echo(f"not known: {trial.unknown}")
+    if trial.effects:
+        rows = [(one.cls, one.object, one.action, one.rule) for one in trial.effects]
+        print_table(("CLASS", "OBJECT", "VERDICT", "RULE"), rows, "")
+    if trial.message:
+        click.echo(f"The client reads:\n  ERROR:  {trial.message}")
+        click.echo(f"  HINT:  {trial.hint}")
