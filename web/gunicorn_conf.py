@@ -29,10 +29,18 @@ proc_name = "gatepost-web"
 limit_request_line = 8_190
 forwarded_allow_ips = ""  # X-Forwarded-* is read in web/source.py, from listed proxies only
 
-if os.environ.get("GATEPOST_WEB_TLS", "").lower() == "on":
-    _data = os.environ.get("GATEPOST_DATA_DIR") or "./data"
-    certfile = os.environ.get("GATEPOST_TLS_CERT") or os.path.join(_data, "tls", "server.crt")
-    keyfile = os.environ.get("GATEPOST_TLS_KEY") or os.path.join(_data, "tls", "server.key")
+
+def on_starting(server: Any) -> None:
+    """Serve https with the gateway's own certificate where GATEPOST_WEB_TLS says so."""
+    from appliance.clock import clock_from_environment
+    from appliance.config import config_from_environment
+    from appliance.tls import certificate_files
+
+    config = config_from_environment()
+    if config.web_tls:
+        files = certificate_files(config, clock_from_environment().now())
+        server.cfg.set("certfile", str(files.certificate))
+        server.cfg.set("keyfile", str(files.key))
 
 
 def post_worker_init(worker: Any) -> None:

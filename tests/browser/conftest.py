@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -22,7 +14,7 @@ from appliance.store import accounts
 from appliance.store.actors import Actor
 from appliance.store.database import Store, open_store
 from appliance.store.migrate import migrate
-from tests.harness.polling import eventually
+from tests.web.serving import serving
 
 CHROMIUM = Path("/usr/bin/chromium")
 BY = Actor("test", "shell")
@@ -40,40 +32,12 @@ class Served:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """Pages on a fresh SQLite store, served by the real gunicorn configuration."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://localhost:{listener.getsockname()[1]}"
-        environ = {
-            **os.environ,
-            "GATEPOST_DATA_DIR": str(tmp_path),
-            "GATEPOST_PUBLIC_URL": url,
-            "GATEPOST_PROXY_LISTEN": "127.0.0.1:6432",
-        }
-        store = open_store(f"sqlite:///{tmp_path / 'gatepost.db'}")
-        migrate(store)
-        token = accounts.setup_link(store, BY, SystemClock().now())
-        config = str(files("web") / "gunicorn_conf.py")
-        argv = [sys.executable, "-m", "gunicorn", "-c", config]
-        process = subprocess.Popen(
-            [*argv, "--bind", f"fd://{listener.fileno()}", "web.wsgi:app"],
-            env=environ,
-            pass_fds=(listener.fileno(),),
-            process_group=0,
-        )
-        try:
-            eventually(lambda: _answers(url), 30, "the page answers")
-            yield Served(url, store, f"/setup/{token}")
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
-            store.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:  # noqa: S310
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
+    store = open_store(f"sqlite:///{tmp_path / 'gatepost.db'}")
+    migrate(store)
+    token = accounts.setup_link(store, BY, SystemClock().now())
+    with serving(tmp_path) as running:
+        yield Served(running.url, store, f"/setup/{token}")
+    store.close()
 
 
 @pytest.fixture(scope="session")
