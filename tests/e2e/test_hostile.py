@@ -90,7 +90,7 @@ def test_a_hostile_statement_gets_an_answer_and_nobody_else_waits(
 
 
 def test_statements_that_cannot_be_known_do_not_slip_past_a_rule(guarded: Gateway) -> None:
-    """What is too deep to be read is unknown, and unknown is refused where any rule might say no."""
+    """What is too deep to be read is unknown: refused where any rule might say no."""
     with guarded.connect(CI) as connection:
         for text in (
             "SELECT " + "+".join(["1"] * 50_000) + " FROM secrets",

@@ -113,7 +113,7 @@ def test_a_server_side_cursor_hands_out_its_rows_piece_by_piece(connection: Conn
         cursor.scroll(500, mode="absolute")
         assert cursor.fetchone() == (501,)
         assert sum(1 for _ in cursor) == 499
-        cursor.scroll(-1)
+        cursor.scroll(-2)
         assert cursor.fetchone() == (1000,)
     with connection.cursor("held", withhold=True) as cursor:
         cursor.execute("SELECT i FROM generate_series(1, 10) i")
@@ -253,10 +253,11 @@ def test_two_phase_commit_works_to_its_end(tmp_path: Path) -> None:
     ):
         database.run("CREATE TABLE t (n int)")
         for number in (1, 2):
-            with gateway.connect(autocommit=False) as preparing:
-                preparing.tpc_begin(preparing.xid(1, f"global-{number}", "branch"))
-                preparing.execute("INSERT INTO t VALUES (%s)", [number])
-                preparing.tpc_prepare()
+            preparing = gateway.connect(autocommit=False)
+            preparing.tpc_begin(preparing.xid(1, f"global-{number}", "branch"))
+            preparing.execute("INSERT INTO t VALUES (%s)", [number])
+            preparing.tpc_prepare()
+            preparing.close()
         with gateway.connect(autocommit=False) as ending:
             committed, rolled_back = sorted(ending.tpc_recover(), key=str)
             ending.rollback()
