@@ -73,11 +73,7 @@ class Queue:
     @property
     def head(self) -> InFlight | None:
         """Return the message that the next answer belongs to."""
-        items = self._items
-        while items and items[0].kind is Kind.COPY_END:
-            items.popleft()
-            self.copy_in = False
-        return items[0] if items else None
+        return self._items[0] if self._items else None
 
     def push(self, item: InFlight) -> None:
         """Append a message that was handed over; the target ignores a Sync in copy-in mode."""
@@ -86,11 +82,17 @@ class Queue:
                 return
             if item.kind is Kind.COPY_END:
                 self.copy_in = False
+        if item.kind is Kind.COPY_END and not self._items:
+            return  # outside of a copy the target ignores it
         self._items.append(item)
 
     def pop(self) -> InFlight:
-        """Remove the head: it is answered."""
-        return self._items.popleft()
+        """Remove the head: it is answered. The end of a copy behind it has no answer of its own."""
+        items = self._items
+        head = items.popleft()
+        while items and items[0].kind is Kind.COPY_END:
+            items.popleft()
+        return head
 
     def begin_copy_in(self) -> None:
         """Forget the Syncs that the target ignores: those sent before the copy's end."""

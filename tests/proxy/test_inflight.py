@@ -42,8 +42,13 @@ def test_a_sync_sent_during_the_copy_is_ignored_until_its_end() -> None:
 
 
 def test_the_end_of_a_copy_has_no_answer_of_its_own() -> None:
-    queue = _queue(Kind.COPY_END, Kind.SYNC)
-    assert queue.head is not None and queue.head.kind is Kind.SYNC
+    queue = _queue(Kind.QUERY, Kind.COPY_END)
+    queue.pop()
+    assert not queue
+
+
+def test_the_end_of_a_copy_that_there_is_not_is_ignored() -> None:
+    assert not _queue(Kind.COPY_END, Kind.COPY_END)
 
 
 def test_an_error_skips_everything_up_to_the_next_sync_newest_first() -> None:
