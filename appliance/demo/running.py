@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 
+import psycopg
 from psycopg import sql
 
 from appliance.clock import OffsetClock
@@ -34,6 +35,7 @@ from appliance.store.database import open_store
 from appliance.store.migrate import migrate
 
 _TAKE_OVER_S = 5.0
+_LEFT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,10 @@ class Demo:
         self.clock.shift_to(offset_now)
         self.tell(f"living through {history.DAYS} days: {len(visits)} sessions, really executed")
         try:
-            refused = history.execute(visits, self.serve, self.sample, self.clock)
+            with self.server.connect() as watching:
+                refused = history.execute(
+                    visits, self.serve, self.sample, self.clock, lambda: _until_left(watching)
+                )
         finally:
             self.clock.reset()
         return Story(len(visits), refused)
@@ -166,6 +171,19 @@ class Demo:
         )
         accounts.create(store, by, now, sample.ADMIN, self.sample.admin)
         store.close()
+
+
+def _until_left(watching: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Wait until the gateway has closed its sessions on the target, a second at most."""
+    deadline = time.monotonic() + _LEFT_S
+    query = (  # the gateway's own connections read the catalog meanwhile
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE usename = ANY(%s) AND application_name NOT LIKE 'gatepost%%'"
+    )
+    while time.monotonic() < deadline:
+        if watching.execute(query, (list(sample.ROLES),)).fetchone() == (0,):
+            return
+        time.sleep(0.001)
 
 
 def _clean_up_after_a_killed_one() -> None:
