@@ -155,7 +155,8 @@ def _new(
                 secret=secret,
                 secret_env=variable,
             )
-            doing.tell(f"rotate {old.label} of {owned.identity}: now {made.label}")
+            now = "" if doing.options.dry_run else f": now {made.label}"
+            doing.tell(f"rotate {old.label} of {owned.identity}{now}")
         else:
             made = credentials.issue(
                 doing.store,
@@ -167,7 +168,9 @@ def _new(
                 secret=secret,
                 secret_env=variable,
             )
-            doing.tell(f"issue {made.label} to {owned.identity}")
+            # a number that the dry run took would be another one when it is done
+            label = "a credential" if doing.options.dry_run else made.label
+            doing.tell(f"issue {label} to {owned.identity}")
     except Invalid as error:
         if error.field == "password":
             raise Invalid("password_env", f"{variable}: {error.message}") from None
