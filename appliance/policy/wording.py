@@ -27,9 +27,13 @@ def refusal_text(verdict: Verdict) -> tuple[str, str]:
 
 def rule_reason(action: Action, rule: str, message: str, effect: Effect, unknown: str) -> str:
     """Return the sentence for people: the rule's own message, or what it decided and on what."""
+    if effect.cls is EffectClass.UNKNOWN and action is not Action.ALLOW:
+        # The rule's own message would speak of what this may well not be.
+        why = f": {unknown}" if unknown else ""
+        return f"it cannot be known what this would do{why}"[:_MESSAGE_MAX]
     if action is not Action.ALLOW and message:
         return message[:_MESSAGE_MAX]
-    doing = _doing(effect, unknown)
+    doing = _doing(effect)
     match action:
         case Action.ALLOW:
             return f"{doing} is allowed"
@@ -69,9 +73,7 @@ def _rule_words(verdict: Verdict) -> str:
     return f'rule "{verdict.rule}"'
 
 
-def _doing(effect: Effect, unknown: str) -> str:
-    if effect.cls is EffectClass.UNKNOWN:
-        return f"what cannot be known ({unknown})" if unknown else "what cannot be known"
+def _doing(effect: Effect) -> str:
     words = effect.cls.value
     if effect.object:
         words += f" on {effect.object}"

@@ -73,8 +73,13 @@ def test_a_built_in_rule_says_how_it_is_switched_off() -> None:
 
 def test_what_cannot_be_known_says_why() -> None:
     unknown = Effect(EffectClass.UNKNOWN)
-    message, _ = refusal((rule("r", "block"),), unknown, unknown="the body of DO is code")
-    assert "what cannot be known (the body of DO is code)" in message
+    rules = (rule("r", "block", message="no schema changes"),)
+    message, hint = refusal(rules, unknown, unknown="the body of DO is code")
+    assert message == (
+        'gatepost: blocked by rule "r": it cannot be known what this would do: '
+        "the body of DO is code"
+    )
+    assert hint == 'Ask an admin of Gatepost about rule "r".'
 
 
 def test_a_refused_text_says_its_reason() -> None:
