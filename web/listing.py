@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import urlencode
 
 from flask import Flask, Response, g, request
 
+from appliance.store.pages import COUNT_CAP, MAX_SIZE, Page
+
 PAGE_SIZES = (25, 50, 100)
+_FILE_PAGES = 100
 _LONGEST_SEARCH = 200
 _LAST_PAGE = 1_000_000
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class ListState:
 
     def last_page(self, total: int) -> int:
         """Return the number of the last page, 1 for an empty list."""
-        return max(1, -(-total // self.size))
+        return max(1, -(-min(total, COUNT_CAP) // self.size))
 
     def url(self, **changes: object) -> str:
         """Return this list's URL with some of its state changed; a new filter starts at page 1."""
@@ -102,6 +107,7 @@ def install(app: Flask) -> None:
         return response
 
     app.after_request(name_list)
+    app.jinja_env.globals["COUNT_CAP"] = COUNT_CAP
 
 
 def read_list(
@@ -139,6 +145,15 @@ def read_list(
 def wants_csv() -> bool:
     """Return whether the list is asked for as a file."""
     return request.args.get("format") == "csv"
+
+
+def every(fetch: Callable[[int, int], Page[Item]]) -> Iterator[Item]:
+    """Return what all pages of a list hold, for a file; ``fetch`` takes page and size."""
+    for number in range(1, _FILE_PAGES + 1):
+        found = fetch(number, MAX_SIZE)
+        yield from found.items
+        if len(found.items) < MAX_SIZE:
+            return
 
 
 def csv_response(name: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> Response:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import orjson
 from flask import Blueprint, render_template
 from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.store import audit
+from appliance.store.audit import AuditEvent
+from appliance.store.pages import Page
 from web.access import ADMIN, AUDITOR, may
-from web.listing import Choice, Filter, csv_response, read_list, wants_csv
+from web.listing import Choice, Filter, csv_response, every, read_list, wants_csv
 from web.services import services
 
 blueprint = Blueprint("audit", __name__)
@@ -25,7 +28,7 @@ _ACTIONS = (
     ("sign_", "sign-ins"),
     ("session.", "sessions"),
 )
-_CSV_ROWS = 1_000
+_CSV_HEAD = ("at", "actor", "via", "source", "action", "subject", "detail", "record")
 
 
 @blueprint.get("/audit")
@@ -36,19 +39,31 @@ def page() -> BaseResponse | str:
         default_sort="-at",
         filters=(Filter("about", "About", tuple(Choice(v, w) for v, w in _ACTIONS)),),
     )
-    found = audit.find(
-        services().store,
-        state.search,
-        action=state.value("about"),
-        sort=state.order,
-        page=1 if wants_csv() else state.page,
-        size=_CSV_ROWS if wants_csv() else state.size,
-    )
+
+    def fetch(page: int, size: int) -> Page[AuditEvent]:
+        return audit.find(
+            services().store,
+            state.search,
+            action=state.value("about"),
+            sort=state.order,
+            page=page,
+            size=size,
+        )
+
     if wants_csv():
-        head = ("at", "actor", "via", "source", "action", "subject", "detail", "record")
-        rows = [
-            (e.at.isoformat(), e.actor, e.via, e.source, e.action, e.subject, e.detail, e.journaled)
-            for e in found.items
-        ]
-        return csv_response("audit", head, rows)
+        return csv_response("audit", _CSV_HEAD, map(_csv_row, every(fetch)))
+    found = fetch(state.page, state.size)
     return render_template("audit/list.html", state=state, found=found)
+
+
+def _csv_row(event: AuditEvent) -> tuple[object, ...]:
+    return (
+        event.at.isoformat(),
+        event.actor,
+        event.via,
+        event.source,
+        event.action,
+        event.subject,
+        orjson.dumps(event.detail).decode(),
+        event.journaled,
+    )

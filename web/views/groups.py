@@ -7,31 +7,29 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.errors import Conflict, GatepostError
 from appliance.store import grants, groups, identities
+from appliance.store.groups import GroupRecord
+from appliance.store.pages import Page
 from web.access import ADMIN, READERS, may
 from web.forms import Form, read_form
-from web.listing import csv_response, read_list, wants_csv
+from web.listing import csv_response, every, read_list, wants_csv
 from web.services import now, services
 from web.viewer import actor
 
 blueprint = Blueprint("groups", __name__)
-
-_CSV_ROWS = 1_000
 
 
 @blueprint.get("/groups")
 @may(*READERS)
 def page() -> BaseResponse | str:
     state = read_list(sorts=("name", "created_at"))
-    found = groups.find(
-        services().store,
-        state.search,
-        sort=state.order,
-        page=1 if wants_csv() else state.page,
-        size=_CSV_ROWS if wants_csv() else state.size,
-    )
+
+    def fetch(page: int, size: int) -> Page[GroupRecord]:
+        return groups.find(services().store, state.search, sort=state.order, page=page, size=size)
+
     if wants_csv():
-        rows = [(g.name, g.claim or "", " ".join(g.members), g.created_by) for g in found.items]
+        rows = ((g.name, g.claim, " ".join(g.members), g.created_by) for g in every(fetch))
         return csv_response("groups", ("name", "claim", "members", "created_by"), rows)
+    found = fetch(state.page, state.size)
     return render_template("groups/list.html", state=state, found=found)
 
 

@@ -18,10 +18,11 @@ from appliance.store import (
     snapshots,
 )
 from appliance.store.identities import IdentityRecord, IdentitySpec
+from appliance.store.pages import Page
 from web.access import ADMIN, READERS, may
 from web.days import end_of_day, last_day_of
 from web.forms import Form, read_form, sentence
-from web.listing import Choice, Filter, csv_response, read_list, wants_csv
+from web.listing import Choice, Filter, csv_response, every, read_list, wants_csv
 from web.reach import reach_of
 from web.services import now, services
 from web.viewer import actor
@@ -47,7 +48,6 @@ _FIELDS = (
     "sources",
 )
 _KNOWN = {"expires_at": "expires"}
-_CSV_ROWS = 1_000
 _CSV_HEAD = (
     "name",
     "kind",
@@ -79,24 +79,27 @@ def page() -> BaseResponse | str:
             Filter("owner", "Owner", tuple(Choice(o, o) for o in overview.owner_names(store))),
         ),
     )
-    found = identities.find(
-        store,
-        state.search,
-        now=now(),
-        kind=state.value("kind"),
-        status=state.value("status"),
-        group=state.value("group"),
-        owner=state.value("owner"),
-        sort=state.order,
-        page=1 if wants_csv() else state.page,
-        size=_CSV_ROWS if wants_csv() else state.size,
-    )
+
+    def fetch(page: int, size: int) -> Page[IdentityRecord]:
+        return identities.find(
+            store,
+            state.search,
+            now=now(),
+            kind=state.value("kind"),
+            status=state.value("status"),
+            group=state.value("group"),
+            owner=state.value("owner"),
+            sort=state.order,
+            page=page,
+            size=size,
+        )
+
     if wants_csv():
-        return csv_response("identities", _CSV_HEAD, [_csv_row(item) for item in found.items])
+        return csv_response("identities", _CSV_HEAD, map(_csv_row, every(fetch)))
     return render_template(
         "identities/list.html",
         state=state,
-        found=found,
+        found=fetch(state.page, state.size),
         ownerless=overview.ownerless(store),
         kind_words=KIND_WORDS,
     )
