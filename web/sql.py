@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, current_app
+from flask import current_app
+from flask.sansio.blueprints import BlueprintSetupState
 from markupsafe import Markup, escape
 from pygments.lexers.sql import PostgresLexer
 from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, String, _TokenType
@@ -40,11 +41,10 @@ class Sql:
         return format_sql(text, self.planner)
 
 
-def install(app: Flask) -> None:
-    """Give the application its reader and templates ``parameter``; the process starts when used."""
-    if EXTENSION not in app.extensions:
-        app.extensions[EXTENSION] = Sql()
-        app.jinja_env.filters["parameter"] = parameter
+def install(state: BlueprintSetupState) -> None:
+    """Give the application its reader when a blueprint that needs it is registered."""
+    state.app.extensions.setdefault(EXTENSION, Sql())
+    state.app.jinja_env.filters["parameter"] = parameter
 
 
 def sql() -> Sql:
@@ -78,7 +78,7 @@ def _highlight(text: str) -> Markup:
     lexer = PostgresLexer(stripnl=False, ensurenl=False)
     parts = []
     for token, piece in lexer.get_tokens(text):
-        name = next((name for kind, name in _CLASSES if token in kind), "")
+        name = next((name for kind, name in _CLASSES if token[: len(kind)] == kind), "")
         made = escape(piece)
         parts.append(Markup('<span class="{}">{}</span>').format(name, made) if name else made)
     return Markup("").join(parts)

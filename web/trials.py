@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -45,6 +46,11 @@ def attempt(snapshot: Snapshot, form: Form) -> Tried | None:
         form.refuse("sql", "Type a statement.")
     elif len(text) > MOST_CHARACTERS:
         form.refuse("sql", f"Up to {MOST_CHARACTERS:,} characters can be tried here.")
+    if source := form.value("source"):
+        try:
+            ipaddress.ip_address(source)
+        except ValueError:
+            form.refuse("source", "Expected an IP address such as 10.2.0.7.")
     if form.has_errors:
         return None
     try:

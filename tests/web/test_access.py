@@ -91,10 +91,29 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "settings.sign_out": ADMIN,
     "settings.authority": ALL,
     "audit.page": AUDITORS,
+    "policies.page": READERS,
+    "policies.reorder": ADMIN,
+    "policies.set_default": ADMIN,
+    "policies.add_proposed": ADMIN,
+    "policies.restore": ADMIN,
+    "policy_rules.new": ADMIN,
+    "policy_rules.create": ADMIN,
+    "policy_rules.edit": ADMIN,
+    "policy_rules.change": ADMIN,
+    "policy_rules.switch": ADMIN,
+    "policy_rules.ask_remove": ADMIN,
+    "policy_rules.remove": ADMIN,
+    "try_box.page": READERS,
+    "try_box.attempt": READERS,
 }
 # Values for the parts of addresses; ``filled`` makes what they name.
 PARTS = {"name": "shop", "number": "1", "token": "nothing", "wanted": "suspended"}
-NAMES = {"identities": "ci-nightly", "credentials": "ci-nightly", "groups": "analysts"}
+NAMES = {
+    "identities": "ci-nightly",
+    "credentials": "ci-nightly",
+    "groups": "analysts",
+    "policy_rules": "no-ddl",
+}
 
 
 @pytest.fixture

@@ -9,11 +9,14 @@ from web.views import (
     home,
     identities,
     my_access,
+    policies,
+    policy_rules,
     settings,
     setup,
     sign_in,
     target_roles,
     targets,
+    try_box,
 )
 
 VIEWS = (
@@ -30,4 +33,7 @@ VIEWS = (
     settings,
     audit,
     my_access,
+    policies,
+    policy_rules,
+    try_box,
 )
