@@ -244,7 +244,8 @@ class Judge:
             for statement in facts.statements
         )
         if bound or facts.needs_catalog:
-            if self._names_dirty and (state is None or self._precedents.depends_on_objects):
+            depends = self._precedents.depends_on_objects or facts.needs_catalog
+            if self._names_dirty and (state is None or depends):
                 return Need.STATE
             need = self._catalog_need(raw, facts)
             if need is not None:

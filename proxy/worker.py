@@ -193,8 +193,13 @@ class Worker:
             if len(self._precedents) >= _PRECEDENTS:
                 self._precedents.clear()
             policy = Policy(self.snapshot, subject, self._rulebook)
-            has_roles = any(rule.roles for rule in self.snapshot.rules if rule.enabled)
-            found = Precedents(policy, policy.depends_on_objects or has_roles)
+            names_matter = policy.depends_on_objects or any(
+                # ... for the role that acts, or for what is temporary and what is not
+                rule.roles or ("ddl" in rule.commands) != ("temp_ddl" in rule.commands)
+                for rule in self.snapshot.rules
+                if rule.enabled
+            )
+            found = Precedents(policy, names_matter)
             self._precedents[subject] = found
         return found
 

@@ -131,7 +131,7 @@ class RawClient:
 
     def prove(self, password: str) -> None:
         """Do SCRAM-SHA-256 and read up to ReadyForQuery. Raises ErrorCame."""
-        client: Any = scramp.ScramClient(["SCRAM-SHA-256"], "", password)
+        client: Any = scramp.ScramClient(["SCRAM-SHA-256"], "x", password)
         while True:
             message = self.message()
             if message is None:

@@ -76,7 +76,7 @@ class Forbidden:
         assert database.run(f"SELECT to_regclass('{self.name}')") == [(None,)]
         rows = self.gateway.statements(self.name)
         assert len(rows) >= times
-        assert {(row["state"], row["verdict"], row["rule"]) for row in rows} == {
+        assert {(row["state"], row["verdict"], row["rule"]) for row in rows} <= {
             ("refused", "block", RULE)
         }
         assert {row["outcome_position"] for row in rows} == {None}
@@ -221,9 +221,19 @@ def test_people_are_not_meant_by_a_rule_for_machines(guarded: Gateway) -> None:
 
 
 def test_temporary_tables_are_no_schema_change(machine: Connection) -> None:
+    """Also when one hides a permanent table: the same words mean another thing afterwards."""
     machine.execute("CREATE TEMP TABLE mine (n int)")
     machine.execute("INSERT INTO mine VALUES (1)")
     machine.execute("DROP TABLE mine")
+    machine.execute("CREATE TEMP TABLE t (n text)")
+    machine.execute("INSERT INTO t VALUES ('temporary')")
+    machine.execute("DROP TABLE t")
+    with pytest.raises(errors.InsufficientPrivilege, match="ddl on public.t"):
+        machine.execute("DROP TABLE t")
+    with pytest.raises(errors.InsufficientPrivilege), machine.pipeline():
+        machine.execute("CREATE TEMP TABLE t (n text)")
+        machine.execute("DROP TABLE t")
+        machine.execute("DROP TABLE t")
 
 
 def test_an_earlier_genuine_error_comes_alone(guarded: Gateway, forbidden: Forbidden) -> None:
@@ -239,8 +249,8 @@ def test_an_earlier_genuine_error_comes_alone(guarded: Gateway, forbidden: Forbi
         assert raw.kinds(first)[-2:] == "EZ"
         assert raw.kinds(second) == "12DCZ"
         assert raw.values(second) == [b"next"]
-    with guarded.connect(CI) as connection:
-        forbidden.check(connection)
+    with guarded.connect(CI) as connection:  # skipped, maybe before anybody looked at it
+        forbidden.check(connection, times=0)
 
 
 def test_a_refused_parse_answers_as_a_genuine_one_would(
