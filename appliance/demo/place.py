@@ -18,7 +18,7 @@ class DemoPlace:
     """What a running demo says about itself. It means nothing once ``pid`` has ended.
 
     ``directories`` are deleted when the demo ends, or by the next one if it was killed;
-    ``cluster`` is the embedded server's data directory.
+    ``cluster`` is the embedded server's data directory, ``serve_pid`` the appliance's parent.
     """
 
     pid: int
@@ -29,6 +29,7 @@ class DemoPlace:
     port: int
     url: str
     passwords: Mapping[str, str]
+    serve_pid: int = 0
 
     def save(self) -> None:
         """Write it, readable by this account only."""
@@ -47,13 +48,7 @@ class DemoPlace:
     @property
     def is_alive(self) -> bool:
         """Return whether the demo that wrote it still runs."""
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return is_alive(self.pid)
 
 
 def load() -> DemoPlace | None:
@@ -63,6 +58,17 @@ def load() -> DemoPlace | None:
         return DemoPlace(**{**values, "directories": tuple(values["directories"])})
     except (OSError, ValueError, TypeError, KeyError):
         return None
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether there is a process of this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _folder() -> Path:

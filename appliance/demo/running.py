@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +36,7 @@ from appliance.store.migrate import migrate
 
 _TAKE_OVER_S = 5.0
 _LEFT_S = 1.0
+_DRAINED_S = 40.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,8 @@ class Demo:
         self._mark_identities()
         self.tell("starting the gateway and the page")
         self.serve.start()
+        self._place = replace(self._place, serve_pid=self.serve.pid)
+        self._place.save()
         self.serve.wait_until_ready(self.dsn("bo@example.com"))
 
     def live_through(self) -> Story:
@@ -191,6 +194,9 @@ def _clean_up_after_a_killed_one() -> None:
     left = place.load()
     if left is None or left.is_alive:
         return
+    deadline = time.monotonic() + _DRAINED_S  # its processes drain: they saw their parent go
+    while left.serve_pid and place.is_alive(left.serve_pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
     if Path(left.cluster, "postmaster.pid").exists():
         with contextlib.suppress(OSError):
             # pg_ctl knows by the file whether the process is that cluster's own
