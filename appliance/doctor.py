@@ -7,6 +7,7 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -107,7 +108,8 @@ def _journals(directory: Path) -> Finding:
             "every statement is refused until it can: see to space and permissions",
         )  # fmt: skip
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink()
     return Finding(name, True, "can be written and synced")
 
 

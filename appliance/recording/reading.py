@@ -157,7 +157,7 @@ class JournalReader:
 
 def journals_in(directory: Path) -> list[Path]:
     """Return the journals of a data directory, oldest name first."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, NotADirectoryError):
         return sorted(
             path
             for path in directory.iterdir()

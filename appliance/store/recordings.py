@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+import peewee
 
 from appliance.recording.entries import (
     Begun,
@@ -256,8 +257,9 @@ def _insert(store: Store, table: str, columns: str, rows: Iterable[tuple[Any, ..
 def _run(store: Store, sql: str, rows: Iterable[Sequence[Any]]) -> None:
     values = list(rows)
     if values:
-        cursor = store.database.connection().cursor()
-        cursor.executemany(_dialect(store, sql), values)
+        with peewee.__exception_wrapper__:  # so that Store knows the driver's errors
+            cursor = store.database.connection().cursor()
+            cursor.executemany(_dialect(store, sql), values)
 
 
 def _changed(store: Store, sql: str, values: Sequence[Any]) -> int:

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -283,6 +284,29 @@ def test_a_store_that_is_away_loses_nothing(
     take_all(indexer)
     assert table(store, "SELECT COUNT(*) FROM statement") == [(7,)]
     assert sorted(table(store, "SELECT statements FROM session")) == [(3,), (4,)]
+
+
+def test_connections_that_the_store_drops_cost_a_retry_and_nothing_else(
+    new_journal: NewJournal, store: Store, store_url: str, indexer: Indexer
+) -> None:
+    if store.is_sqlite:
+        pytest.skip("a file drops no connections")
+    journal = new_journal()
+    recorder = SessionRecorder(journal, start(journal))
+    other = open_store(store_url)
+    drop = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    for number in range(10):
+        run(recorder, f"select {number}")
+        table(other, drop)
+        for _ in range(5):
+            with suppress(StoreUnavailable):
+                indexer.step()
+    take_all(indexer)
+    assert table(store, "SELECT COUNT(*), MIN(state) FROM statement") == [(10, "done")]
+    other.close()
 
 
 def test_a_reader_sees_what_was_journaled_before_it_asked_without_serve(
