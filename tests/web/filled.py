@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from appliance.entities import PolicyRule
 from appliance.identity import credentials
 from appliance.sealing import Sealer, load_master_key
-from appliance.store import grants, groups, rules, targets
+from appliance.store import grants, groups, targets
 from appliance.store.grants import GrantSpec
 from appliance.store.targets import TargetSpec
 from tests.web.conftest import AT, BY, World
@@ -27,7 +26,6 @@ def fill(world: World) -> None:
     targets.create(store, BY, AT, TargetSpec("shop", "127.0.0.1", "shop", environment="production"))
     targets.put_role(store, BY, AT, "shop", "app_ro", sealer=sealer, secret=SECRET)
     grants.create(store, BY, AT, GrantSpec("identity:ci-nightly", "shop", "app_ro"))
-    rules.create(store, BY, AT, PolicyRule("no-ddl", "block", commands=("ddl",)))
     made = credentials.issue(store, BY, AT, sealer, "ci-nightly")
     record(
         store,

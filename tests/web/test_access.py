@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from appliance.entities import PermissionRole
-from appliance.store import identities
+from appliance.entities import PermissionRole, PolicyRule
+from appliance.store import identities, rules
 from appliance.store.database import Store
 from tests.web.browsing import token_in
 from tests.web.conftest import AT, BY, World
@@ -120,6 +120,7 @@ NAMES = {
 def filled_world(make_world: Callable[..., World], sqlite_store: Store) -> World:
     world = make_world(sqlite_store)
     fill(world)
+    rules.create(world.store, BY, AT, PolicyRule("no-ddl", "block", commands=("ddl",)))
     for role in PermissionRole:
         world.person(f"{role.value}@example.com", role)
     return world
