@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,7 +38,7 @@ def command(file: BinaryIO, dry_run: bool, prune: bool) -> int:
             applied = apply(found.store, by, found.now(), sealer, document, problems, options)
             _tell(applied, dry_run)
             if applied.changes and not dry_run:
-                _wait_for_workers(found, applied.version)
+                _wait_for_workers(found, applied.version, found.now())
     except InvalidFile as error:
         for one in error.errors:
             click.echo(f"gatepost: {one}", err=True)
@@ -57,11 +58,14 @@ def _tell(applied: Applied, dry_run: bool) -> None:
     sys.stdout.flush()
 
 
-def _wait_for_workers(found: Opened, version: int) -> None:
-    """Return when every live worker decides by ``version``, or say which does not after 5 s."""
+def _wait_for_workers(found: Opened, version: int, since: datetime) -> None:
+    """Return when every worker alive at ``since`` has ``version``, or say which has not after 5 s.
+
+    One that has fallen silent since may still serve its sessions: it is named too.
+    """
     deadline = time.monotonic() + WAIT_S
     while True:
-        late = [w.name for w in workers.live(found.store, found.now()) if w.version < version]
+        late = [w.name for w in workers.live(found.store, since) if w.version < version]
         if not late:
             return
         if time.monotonic() >= deadline:
