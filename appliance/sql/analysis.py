@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.sql.extract import extract, extract_inner, unknown_statement
-from appliance.sql.lexing import doubtful_literals, ends_elsewhere
+from appliance.sql.lexing import doubtful_literals, ends_elsewhere, has_long_run_of_signs
 from appliance.sql.native import GrammarError, PgQuery, Token
 from appliance.sql.parsed import Parsed, ParsedStatement
 
@@ -46,7 +46,8 @@ class Analysis:
         )
 
     def _inner(self, text: str, depth: int) -> list[ParsedStatement] | None:
-        if len(text) > MAX_INNER_BYTES or text.count("/*") > MAX_INNER_COMMENTS:
+        too_large = len(text) > MAX_INNER_BYTES or text.count("/*") > MAX_INNER_COMMENTS
+        if too_large or has_long_run_of_signs(text):
             return None
         data = text.encode()
         library = self._library

@@ -11,7 +11,7 @@ import orjson
 from appliance.sql.analysis import Analysis, unknown
 from appliance.sql.catalog_sql import CATALOG_SQL, STATE_SQL
 from appliance.sql.facts import Name
-from appliance.sql.lexing import unreadable
+from appliance.sql.lexing import has_long_run_of_signs, unreadable
 from appliance.sql.native import PgQuery
 from appliance.sql.parsed import Parsed
 
@@ -225,7 +225,8 @@ class Catalog:
         """Return what a body or a view's definition says; remembered."""
         found = self._texts.get(text)
         if found is None:
-            if len(text) > MAX_DEFINITION or unreadable(text) or text.count("/*") > 64:
+            too_large = len(text) > MAX_DEFINITION or text.count("/*") > 64
+            if too_large or unreadable(text) or has_long_run_of_signs(text):
                 found = unknown("a definition is too large to be analysed", text)
             else:
                 found = self._analysis(text)

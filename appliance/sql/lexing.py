@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from appliance.sql.native import Token
 
 _SCONST = 261  # of the grammar: an ordinary, E'', U&'', dollar-quoted or N'' literal
 _SPACE = b" \t\n\r\f\v"
+
+
+# Nested comments and runs of signs cost PostgreSQL's scanner quadratic time: it reads a run to its
+# end, gives all but one sign back, and begins again. 100,000 signs take minutes.
+_SIGNS = re.compile(r"(?:\+|-\+)[+\-]{126}")
+
+
+def has_long_run_of_signs(text: str) -> bool:
+    """Return whether the scanner would be slow on a run of + and -."""
+    return len(text) >= 128 and _SIGNS.search(text) is not None
 
 
 def unreadable(text: str) -> str:

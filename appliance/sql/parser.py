@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Protocol
 
 from appliance.sql.analysis import Analysis, unknown
-from appliance.sql.lexing import unreadable
+from appliance.sql.lexing import has_long_run_of_signs, unreadable
 from appliance.sql.native import GrammarError, PgQuery
 from appliance.sql.parsed import Parsed, ParsedStatement
 
@@ -23,6 +23,7 @@ CHEAP_CHARACTERS = 4096  # cannot have more tokens than characters: some ms at t
 CHEAP_COMMENTS = 32
 SCANNED_COMMENTS = 200  # 1 ms of the scanner when nested
 MAX_TOKENS = 4000
+SCANNED_CHARACTERS = 1 << 20
 MAX_CHARACTERS = 64 << 20  # larger is not even sent to the planner
 TOO_LARGE = "the statement is too large or too deep to be analysed"
 
@@ -61,6 +62,8 @@ class Parser:
         refusal = unreadable(text)
         if refusal:
             return Parsed((), refusal=refusal, size=len(text))
+        if has_long_run_of_signs(text):
+            return unknown(TOO_LARGE, text)
         try:
             if _is_short(text):
                 return self._here(text)
@@ -73,7 +76,7 @@ class Parser:
             return unknown("the statement could not be analysed", text)
 
     def _may_parse_here(self, text: str) -> bool:
-        if len(text) > MAX_CHARACTERS or text.count("/*") > SCANNED_COMMENTS:
+        if len(text) > SCANNED_CHARACTERS or text.count("/*") > SCANNED_COMMENTS:
             return False
         try:
             return self._released.count_tokens(text.encode()) <= MAX_TOKENS

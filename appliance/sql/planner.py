@@ -29,6 +29,7 @@ MEMORY_BYTES = 3 << 30
 STACK_BYTES = 512 << 20
 SECONDS = 4  # of one request, in the child; the caller waits a little longer
 CALL_TIMEOUT_S = 6.0
+START_S = 10.0  # more, when the process has to be started first on a busy machine
 RECURSION = 20_000  # sqlglot and orjson's fallback recurse; the stack above is for that
 
 
@@ -91,7 +92,7 @@ class Planner:
 
     def _exchange(self, request: bytes) -> bytes | None:
         """Return the answer; None, and no child any more, when there was none in time."""
-        until = monotonic() + self._timeout_s
+        until = monotonic() + self._timeout_s + (START_S if self._child is None else 0.0)
         try:
             child = self._child or self._start()
             if child.stdin is None or child.stdout is None:
@@ -182,7 +183,6 @@ def serve(requests: BinaryIO, answers: BinaryIO, handle: Callable[[bytes], bytes
 
 def _handler() -> Callable[[bytes], bytes]:
     from appliance.sql.analysis import Analysis
-    from appliance.sql.layout import lay_out
     from appliance.sql.native import PgQuery
 
     analysis = Analysis(PgQuery(holds_lock=True))
@@ -191,6 +191,8 @@ def _handler() -> Callable[[bytes], bytes]:
         text = request[1:].decode()
         if request[:1] == _PARSE:
             return b"+" + encode_parsed(analysis(text))
+        from appliance.sql.layout import lay_out  # sqlglot takes a second to import
+
         laid_out = lay_out(text)
         return b"-" if laid_out is None else b"+" + laid_out.encode()
 
