@@ -16,7 +16,7 @@ from appliance.identity.spans import end_of_day, parse_span
 
 _TAG = "tag:yaml.org,2002:"
 _TEXTUAL = {f"{_TAG}{kind}" for kind in ("str", "int", "float", "timestamp")}
-_INTEGER = re.compile(r"-?\d{1,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
 _FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 Value = TypeVar("Value")

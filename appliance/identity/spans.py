@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from appliance.errors import Invalid
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SPAN = re.compile(r"(\d{1,9})([smhdw])")
+_SPAN = re.compile(r"([0-9]{1,10})([smhdw])")
 _MAX_S = 100 * 366 * 86400
 _DAY = timedelta(days=1)
 
