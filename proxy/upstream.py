@@ -97,6 +97,10 @@ def connect(
     if isinstance(outcome, Ready):
         return Upstream(target, endpoint, address, outcome, messages.rest)
     endpoint.close()
+    if outcome.from_target and outcome.sqlstate.startswith("28"):
+        # In the target's words it would read as if the client's own login had failed.
+        why = f"it does not let the gateway in as {parameters['user']}: {outcome.message}"
+        return _unreached(target, why)
     if outcome.from_target:
         return Unreached(outcome.sqlstate, outcome.message, outcome.detail, outcome.hint)
     return Unreached(

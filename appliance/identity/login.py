@@ -229,7 +229,7 @@ def _fault(identity: Identity | None, now: datetime) -> str:
         return _inactive(identity, now)
     passwords = [c for c in identity.credentials if c.kind == "password"]
     if not passwords:
-        return "no password credential"
+        return "no live password credential"
     if not any(_opens(c, now) for c in passwords):
         newest = max(passwords, key=lambda c: c.created_at)
         word = "revoked" if newest.revoked_at else "expired"

@@ -79,7 +79,7 @@ class Forbidden:
         assert {(row["state"], row["verdict"], row["rule"]) for row in rows} <= {
             ("refused", "block", RULE)
         }
-        assert {row["outcome_position"] for row in rows} == {None}
+        assert {row["outcome_position"] for row in rows} <= {None}
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_temporary_tables_are_no_schema_change(machine: Connection) -> None:
     machine.execute("CREATE TEMP TABLE t (n text)")
     machine.execute("INSERT INTO t VALUES ('temporary')")
     machine.execute("DROP TABLE t")
-    with pytest.raises(errors.InsufficientPrivilege, match="ddl on public.t"):
+    with pytest.raises(errors.InsufficientPrivilege, match=WHY):
         machine.execute("DROP TABLE t")
     with pytest.raises(errors.InsufficientPrivilege), machine.pipeline():
         machine.execute("CREATE TEMP TABLE t (n text)")

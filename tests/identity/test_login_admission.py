@@ -324,7 +324,7 @@ NOBODY: dict[str, tuple[Identity, str]] = {
     "disabled": (identity(status=IdentityStatus.DISABLED), "ana@example.com is disabled"),
     "retired": (identity(status=IdentityStatus.RETIRED), "ana@example.com is retired"),
     "ended": (identity(expires_at=NOW), "ana@example.com has expired"),
-    "none": (identity(credentials=()), "no password credential"),
+    "none": (identity(credentials=()), "no live password credential"),
     "expired": (identity(credentials=(credential(5, expires_at=NOW),)), "c-5 is expired"),
     "revoked": (identity(credentials=(credential(5, revoked_at=NOW),)), "c-5 is revoked"),
     "rotated": (identity(credentials=(credential(5, ends_at=NOW),)), "c-5 is expired"),
