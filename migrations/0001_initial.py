@@ -31,6 +31,8 @@ def up(migrator, db):
             table_name = "identity"
 
     db.create_tables([IdentityRow])
+    # names that differ only in letter case would be a trap for approvers
+    db.execute_sql('CREATE UNIQUE INDEX "identity_lower_name" ON "identity" (LOWER("name"))')
 
     class AccountRow(peewee.Model):
         identity = peewee.ForeignKeyField(IdentityRow, unique=True, on_delete="CASCADE")

@@ -97,6 +97,11 @@ class IdentityRow(StoreModel):
         table_name = "identity"
 
 
+IdentityRow.add_index(
+    IdentityRow.index(peewee.fn.LOWER(IdentityRow.name), unique=True, name="identity_lower_name")
+)
+
+
 class GroupRow(StoreModel):
     name = peewee.TextField(unique=True)
     claim = peewee.TextField(null=True)
