@@ -20,6 +20,7 @@ from proxy.deciding import (
     unrecorded,
 )
 from proxy.inflight import InFlight, Kind
+from proxy.refusal import Refusal
 from proxy.statements import Portal, Prepared
 from proxy.wire import bindings, frontend
 
@@ -100,6 +101,8 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
         return WAIT
     item = InFlight(Kind.BIND, started=time.monotonic())
     item.refusal = session.refuses(decision)
+    if item.refusal is not None and prepared is None:
+        item.refusal = _does_not_exist(statement_name)
     ready, session.ready_records = session.ready_records, None
     if ready is not None:
         item.records = ready
@@ -127,6 +130,13 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     item.portal = Portal(bound, item.records[0])
     session.portals[portal_name] = item.portal
     return FORWARD
+
+
+def _does_not_exist(statement: bytes) -> Refusal:
+    """Return what PostgreSQL says: drivers prepare again on it. Nothing runs all the same."""
+    name = statement.decode("utf-8", "replace")
+    what = f'prepared statement "{name}"' if name else "unnamed prepared statement"
+    return Refusal("26000", f"{what} does not exist").armed()
 
 
 def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:

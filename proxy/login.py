@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import gevent
@@ -20,7 +19,6 @@ from appliance.identity.scram import mock_verifier
 from appliance.policy.subject import Subject
 from appliance.policy.wording import refusal_text
 from appliance.recording.recorder import SessionRecorder, SessionStart, new_session_id
-from appliance.sql.facts import Facts
 from appliance.sql.resolve import setting_facts
 from proxy import startup
 from proxy.arrival import Arrival, Left, is_in
@@ -36,22 +34,6 @@ from proxy.wire.notices import error_response
 
 if TYPE_CHECKING:
     from proxy.worker import Worker
-
-# What drivers set before their user has said a word: only rules that name sessions' settings
-# concern it, or a target with default_action block could be reached by nobody.
-_EVERY_CLIENT_SETS = frozenset(
-    {
-        "application_name",
-        "bytea_output",
-        "client_encoding",
-        "client_min_messages",
-        "datestyle",
-        "extra_float_digits",
-        "intervalstyle",
-        "statement_timeout",
-        "timezone",
-    }
-)
 
 log = structlog.get_logger("proxy")
 
@@ -238,10 +220,7 @@ class Login:
                     "Use client_encoding=UTF8 (PGCLIENTENCODING=UTF8).",
                     f"unsafe client_encoding {value[:40]}",
                 )
-            facts = setting_facts(name, value)
-            if name.lower() in _EVERY_CLIENT_SETS:
-                facts = _exempt_from_default(facts)
-            verdict = precedents.policy.decide(facts)
+            verdict = precedents.policy.decide(setting_facts(name, value))
             if not verdict.is_allow:
                 message, hint = refusal_text(verdict)
                 return Refused("42501", message, hint, f"start-up parameter {name}: {verdict.rule}")
@@ -349,16 +328,3 @@ class Login:
             self._client.write(data)
         except OSError:
             return  # it left: nobody to tell
-
-
-def _exempt_from_default(facts: Facts) -> Facts:
-    return replace(
-        facts,
-        statements=tuple(
-            replace(
-                statement,
-                effects=tuple(replace(e, default_exempt=True) for e in statement.effects),
-            )
-            for statement in facts.statements
-        ),
-    )

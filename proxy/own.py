@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from proxy.wire.framing import frame
+
 _NAME = b"gw:own\0"
 _LENGTH = struct.Struct("!i")
 
@@ -17,12 +19,12 @@ def exchange(sql: str, *, synced: bool) -> bytes:
     """
     return b"".join(
         (
-            _message(b"P", _NAME + sql.encode() + b"\0\0\0"),
-            _message(b"B", _NAME + _NAME + b"\0\0\0\0\0\0"),
-            _message(b"E", _NAME + b"\0\0\0\0"),
-            _message(b"C", b"P" + _NAME),
-            _message(b"C", b"S" + _NAME),
-            _message(b"S" if synced else b"H", b""),
+            frame(ord("P"), _NAME + sql.encode() + b"\0\0\0"),
+            frame(ord("B"), _NAME + _NAME + b"\0\0\0\0\0\0"),
+            frame(ord("E"), _NAME + b"\0\0\0\0"),
+            frame(ord("C"), b"P" + _NAME),
+            frame(ord("C"), b"S" + _NAME),
+            frame(ord("S" if synced else "H"), b""),
         )
     )
 
@@ -34,7 +36,3 @@ def first_column(data_row: bytes) -> bytes | None:
         return None
     (length,) = _LENGTH.unpack_from(data_row, 2)
     return None if length < 0 else data_row[6 : 6 + length]
-
-
-def _message(kind: bytes, body: bytes) -> bytes:
-    return kind + _LENGTH.pack(len(body) + 4) + body
