@@ -15,6 +15,7 @@ import threading
 import weakref
 import zlib
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from appliance.recording.records import (
     FORMAT,
     GENESIS,
     HEADER_BYTES,
+    KIND_BYTES,
     MAX_BODY,
     RECORD_BYTES,
     RECORD_HEAD,
@@ -40,7 +42,6 @@ from appliance.recording.records import (
     Kind,
     first_chain,
     head_message,
-    next_chain,
     pack_header,
     position_of,
     segment_name,
@@ -88,7 +89,7 @@ class Journal:
         self._mapped = can_map(path) if mapped is None else mapped
         self._chain = previous
         self._file: Segment | None = None
-        self._offset = self._limit = 0
+        self._offset = self._limit = self._base = 0
         self._spare: Segment | None = None
         self._late: list[tuple[Kind, bytes]] = []
         self._closed = ""  # why no more is taken
@@ -281,18 +282,17 @@ class Journal:
             self._make_room(len(body))
             start = self._offset
             end = start + RECORD_BYTES + len(body)
-        chain = next_chain(self._chain, kind, body)
-        rest = chain + body
+        chain = sha256(self._chain + KIND_BYTES[kind] + body).digest()  # as next_chain()
         try:
             self._file.write(  # type: ignore[union-attr]
-                start, _pack(len(body), _crc32(rest), kind, chain) + body
+                start, _pack(len(body), _crc32(body, _crc32(chain)), kind, chain) + body
             )
         except OSError as error:
             self._suspect, self._limit = str(error), 0
             raise unavailable(self.path, error) from error
         self._chain = chain
         self._offset = end
-        self.position = position = position_of(self.segment, end)
+        self.position = position = self._base + end
         if not self._sync.is_due:
             self._sync.wake()
         return position
@@ -337,6 +337,7 @@ class Journal:
             self._sync.retire(self._file, self._offset)
         self._file, self.segment, self._suspect = spare, number, ""
         self._offset, self._limit = HEADER_BYTES, spare.size
+        self._base = position_of(number, 0)
         self._chain = first_chain(self._chain, block)
         self.position = position_of(number, HEADER_BYTES)
         self._sync.wake()

@@ -13,7 +13,7 @@ from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
 from appliance.policy.verdict import Verdict
 from appliance.recording.journal import Journal
-from appliance.recording.parameters import BinaryValue, Parameter, recorded
+from appliance.recording.parameters import BinaryValue, Parameter, RecordedParameter, recorded
 from appliance.recording.records import TEXT_PART_CHARS, Kind, State
 from appliance.recording.texts import PreparedText, prepare
 
@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_MAX_VERDICTS = 4096
+_MAX_SAME = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class SessionRecorder:
         self._clock = journal.clock
         self._durability = start.durability
         self._seq = 0
-        self._verdicts: dict[int, tuple[Verdict, orjson.Fragment]] = {}
+        self._session = encode({"s": start.session})[6:-2]
+        self._same: dict[tuple[str, int, State, Durability], tuple[Verdict, str, bytes]] = {}
         body = {
             "session": start.session, "at": journal.now(), "identity": start.identity,
             "identity_id": start.identity_id, "identity_kind": start.identity_kind,
@@ -116,36 +117,33 @@ class SessionRecorder:
         journal = self._journal
         prepared = journal.texts.prepared(text) if isinstance(text, str) else text
         seq = self._seq + 1
-        body: dict[str, object] = {
-            "session": self.session, "seq": seq, "at": int(self._clock.timestamp() * 1e6),
-            "sha": prepared.sha, "state": state, "verdict": self._verdict(verdict),
-        }  # fmt: skip
-        if parameters:
-            body["parameters"] = recorded(parameters, secret=prepared.secret)
-        if fingerprint:
-            body["fingerprint"] = fingerprint
-        if (durability or self._durability) is not Durability.WRITTEN:
-            body["durability"] = durability or self._durability
-        if request_hash:
-            body["request_hash"] = request_hash
-        if approval is not None:
-            body["approval"] = approval
+        at = int(self._clock.timestamp() * 1e6)
+        # The hot path: all but number and time is the same for the same statement.
+        body = b'{"session":"%b","seq":%d,"at":%d%b' % (
+            self._session, seq, at,
+            self._same_part(
+                prepared.sha, verdict, state, fingerprint, durability or self._durability
+            ),
+        )  # fmt: skip
+        if parameters or request_hash or approval is not None:
+            body += self._rare_part(
+                recorded(parameters, secret=prepared.secret), request_hash, approval
+            )
         is_new = journal.texts.is_new(prepared.sha, journal.segment)
         if is_new and len(prepared.text) > TEXT_PART_CHARS:
-            self._write_parts(
-                prepared, fingerprint
-            )  # first: a statement without its text must not run
+            # First: a statement without its text must not run.
+            self._write_parts(prepared, fingerprint)
+            is_new = False
         elif is_new:
-            body["text"] = prepared.text
+            body += b',"text":' + orjson.dumps(prepared.text)
         before = journal.segment
-        self.position = journal.append(Kind.STATEMENT, encode(body))
+        self.position = journal.append(Kind.STATEMENT, body + b"}")
         self._seq = seq
-        if "text" in body:
+        if is_new:
             journal.texts.written(prepared.sha, journal.segment)
         elif journal.segment != before:
-            self._write_parts(
-                prepared, fingerprint
-            )  # the record went into a segment without the text
+            # The record went into a segment that does not have the text yet.
+            self._write_parts(prepared, fingerprint)
         return seq
 
     def outcome(
@@ -205,15 +203,36 @@ class SessionRecorder:
         self.position = position
         return True
 
-    def _verdict(self, verdict: Verdict) -> orjson.Fragment:
-        kept = self._verdicts.get(id(verdict))
-        if kept is not None and kept[0] is verdict:
-            return kept[1]
-        fragment = orjson.Fragment(encode(verdict_body(verdict)))
-        if len(self._verdicts) >= _MAX_VERDICTS:
-            self._verdicts.clear()
-        self._verdicts[id(verdict)] = (verdict, fragment)
-        return fragment
+    def _same_part(
+        self, sha: str, verdict: Verdict, state: State, fingerprint: str, durability: Durability
+    ) -> bytes:
+        """Return the JSON of what the next run of the same statement will have in common."""
+        key = (sha, id(verdict), state, durability)
+        kept = self._same.get(key)
+        if kept is not None and kept[0] is verdict and kept[1] == fingerprint:
+            return kept[2]
+        body: dict[str, object] = {"sha": sha, "state": state, "verdict": verdict_body(verdict)}
+        if fingerprint:
+            body["fingerprint"] = fingerprint
+        if durability is not Durability.WRITTEN:
+            body["durability"] = durability
+        made = b"," + encode(body)[1:-1]
+        if len(self._same) >= _MAX_SAME:
+            self._same.clear()
+        self._same[key] = (verdict, fingerprint, made)
+        return made
+
+    def _rare_part(
+        self, parameters: list[RecordedParameter], request_hash: str, approval: int | None
+    ) -> bytes:
+        body: dict[str, object] = {}
+        if parameters:
+            body["parameters"] = parameters
+        if request_hash:
+            body["request_hash"] = request_hash
+        if approval is not None:
+            body["approval"] = approval
+        return b"," + encode(body)[1:-1]
 
     def _write_parts(self, prepared: PreparedText, fingerprint: str) -> None:
         text, part = prepared.text, TEXT_PART_CHARS

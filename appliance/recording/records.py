@@ -29,6 +29,8 @@ MAX_BODY = 8 << 20  # larger texts are written in parts
 TEXT_PART_CHARS = 256 << 10  # longer texts go into records of their own, in parts of this
 POSITION_SHIFT = 32  # position = segment number << 32 | offset in the segment
 
+KIND_BYTES = tuple(bytes((number,)) for number in range(256))
+
 _HEADER = struct.Struct("<8sII32s")
 
 
@@ -141,7 +143,7 @@ def first_chain(previous: bytes, header_block: bytes) -> bytes:
 
 def next_chain(chain: bytes, kind: int, body: bytes) -> bytes:
     """Return the chain hash of a record that follows ``chain``."""
-    return sha256(chain + kind.to_bytes(1, "little") + body).digest()
+    return sha256(chain + KIND_BYTES[kind] + body).digest()
 
 
 def unpack_record(data: bytes, offset: int, base: int) -> Record | None:

@@ -257,7 +257,8 @@ def _insert(store: Store, table: str, columns: str, rows: Iterable[tuple[Any, ..
 def _run(store: Store, sql: str, rows: Iterable[Sequence[Any]]) -> None:
     values = list(rows)
     if values:
-        with peewee.__exception_wrapper__:  # so that Store knows the driver's errors
+        # So that Store knows the driver's errors (its stubs lack the name).
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
             cursor = store.database.connection().cursor()
             cursor.executemany(_dialect(store, sql), values)
 

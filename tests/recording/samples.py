@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from appliance.recording.recorder import (
     new_session_id,
     prepare,
 )
-from appliance.recording.records import Kind, Record
+from appliance.recording.records import Kind, Record, TornRecord
 from appliance.recording.signing import Signer
 from appliance.sql.facts import Effect, EffectClass, Name
 from appliance.store.actors import system_actor
@@ -73,9 +74,12 @@ def session_of(journal: Journal, statements: int, **values: Any) -> str:
 
 
 def records_of(path: Path) -> list[Record]:
-    """Return every record of a journal."""
-    with JournalReader(path) as reader:
-        return list(reader.records())
+    """Return every whole record of a journal; one whose writer was killed may end torn."""
+    found = []
+    with JournalReader(path) as reader, suppress(TornRecord):
+        for record in reader.records():
+            found.append(record)
+    return found
 
 
 def bodies_of(path: Path, kind: Kind) -> list[dict[str, Any]]:
