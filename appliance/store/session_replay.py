@@ -37,7 +37,6 @@ class StatementLine:
     sqlstate: str
     bytes_out: int
     masked: tuple[str, ...]
-    fingerprint: str
     journal: str
     position: int
 
@@ -161,9 +160,9 @@ def _query(characters: int) -> Any:
     row = StatementRow
     text = peewee.fn.COALESCE(peewee.fn.SUBSTR(TextRow.text, 1, characters), "")
     length = peewee.fn.COALESCE(peewee.fn.LENGTH(TextRow.text), 0)
-    return row.select(
-        row, text.alias("shown"), length.alias("length"), TextRow.fingerprint.alias("print")
-    ).join(TextRow, peewee.JOIN.LEFT_OUTER, on=(TextRow.id == row.text_id), attr="text_row")
+    return row.select(row, text.alias("shown"), length.alias("length")).join(
+        TextRow, peewee.JOIN.LEFT_OUTER, on=(TextRow.id == row.text_id), attr="text_row"
+    )
 
 
 def _line(row: Any) -> StatementLine:
@@ -184,7 +183,6 @@ def _line(row: Any) -> StatementLine:
         sqlstate=row.sqlstate,
         bytes_out=row.bytes_out,
         masked=tuple(row.masked or ()),
-        fingerprint=row.print or "",
         journal=row.journal,
         position=row.position,
     )

@@ -13,6 +13,7 @@ from appliance.store.database import Store
 from tests.web.browsing import token_in
 from tests.web.conftest import AT, BY, World
 from tests.web.filled import fill
+from tests.web.recorded import Ran, Recorded, record
 from web.access import access_of
 
 ALL = frozenset(PermissionRole)
@@ -105,9 +106,33 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "policy_rules.remove": ADMIN,
     "try_box.page": READERS,
     "try_box.attempt": READERS,
+    "search.page": READERS,
+    "sessions.page": READERS,
+    "sessions.live": READERS,
+    "sessions.detail": AUDITORS,
+    "sessions.tail": AUDITORS,
+    "sessions.statement": AUDITORS,
+    "sessions.find_next": AUDITORS,
+    "sessions.export": AUDITORS,
+    "sessions.ask_kill": ADMIN,
+    "sessions.kill": ADMIN,
+    "my_sessions.page": ALL,
+    "my_sessions.live": ALL,
+    "my_sessions.detail": ALL,  # one's own only: test_sessions.py
+    "my_sessions.tail": ALL,
+    "my_sessions.statement": ALL,
+    "my_sessions.find_next": ALL,
+    "my_sessions.export": ALL,
 }
 # Values for the parts of addresses; ``filled`` makes what they name.
-PARTS = {"name": "shop", "number": "1", "token": "nothing", "wanted": "suspended"}
+PARTS = {
+    "name": "shop",
+    "number": "1",
+    "token": "nothing",
+    "wanted": "suspended",
+    "session_id": "00000000000000a1",
+    "seq": "1",
+}
 NAMES = {
     "identities": "ci-nightly",
     "credentials": "ci-nightly",
@@ -121,6 +146,8 @@ def filled_world(make_world: Callable[..., World], sqlite_store: Store) -> World
     world = make_world(sqlite_store)
     fill(world)
     rules.create(world.store, BY, AT, PolicyRule("no-ddl", "block", commands=("ddl",)))
+    session = Recorded("ci-nightly", AT, (Ran("select 1"),), kind="ci", id=PARTS["session_id"])
+    record(world.store, session)
     for role in PermissionRole:
         world.person(f"{role.value}@example.com", role)
     return world
