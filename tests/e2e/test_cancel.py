@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
-import signal
+import pty
+import select
 import subprocess
+import termios
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,7 +17,16 @@ from psycopg import errors
 
 from appliance.embedded import Installation, PostgresServer
 from tests.e2e.programs import environment, through
-from tests.e2e.raw import RawClient, cancel_request, query, values
+from tests.e2e.raw import (
+    SYNC,
+    RawClient,
+    bind,
+    cancel_request,
+    execute,
+    parse,
+    query,
+    values,
+)
 from tests.e2e.raw import errors as raw_errors
 from tests.harness.gateway import CI, Gateway, running_gateway
 from tests.harness.polling import eventually
@@ -77,13 +88,13 @@ def test_a_wrong_key_cancels_nothing(two_workers: Gateway) -> None:
         wrong = bytes(byte ^ 0xFF for byte in client.key)
         for pid, key in (
             (client.process_id, wrong),
-            (client.process_id, client.key[:3]),
-            (client.process_id, client.key + b"\0"),
             (client.process_id, other.key),
             (other.process_id, client.key),
             (0, client.key),
+            (client.process_id, client.key + b"\0"),
         ):
             assert ask_to_cancel(two_workers, pid, key, tls=False) == b""
+        ask_to_cancel(two_workers, client.process_id, client.key[:3], tls=False)
         assert raw_errors(client.until()) == []
 
 
@@ -96,32 +107,57 @@ def test_a_cancel_of_an_idle_session_hits_nothing_that_comes_later(two_workers: 
         assert values(client.ask("SELECT pg_backend_pid()")) == [str(client.process_id).encode()]
 
 
+class Terminal:
+    """psql at a terminal of its own, where Ctrl-C means what it means to people."""
+
+    def __init__(self, psql: str, where: dict[str, str]) -> None:
+        self.seen = ""
+        self._master, slave = pty.openpty()
+        self._process = subprocess.Popen(
+            [psql, "-At", "-P", "pager=off", "-n"],
+            env={**environment(where), "TERM": "dumb"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        )
+        os.close(slave)
+
+    def type(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Read on until the terminal shows a text."""
+        while text not in self.seen:
+            ready, _, _ = select.select([self._master], [], [], 20)
+            assert ready, f"never saw {text!r} in {self.seen!r}"
+            self.seen += os.read(self._master, 4096).decode()
+
+    def close(self) -> int:
+        self.type("\\q\n")
+        code = self._process.wait(20)
+        os.close(self._master)
+        return code
+
+
 def test_ctrl_c_in_psql_cancels_the_statement_and_psql_goes_on(
     two_workers: Gateway, programs: Installation
 ) -> None:
-    psql = subprocess.Popen(
-        [programs.program("psql"), "-At"],
-        env=environment(through(two_workers)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert psql.stdin is not None
-    psql.stdin.write("select pg_backend_pid() \\g pid\nselect pg_sleep(60);\nselect 'alive';\n")
-    psql.stdin.flush()
+    terminal = Terminal(programs.program("psql"), through(two_workers))
+    terminal.wait_for("shop=>")
+    terminal.type("select pg_sleep(61);\n")
     asleep = (
-        "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
-        f" AND datname = '{two_workers.database.name}'"
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'select pg_sleep(61)%'"
+        f" AND wait_event = 'PgSleep' AND datname = '{two_workers.database.name}'"
     )
     eventually(lambda: two_workers.database.run(asleep), what="the sleep")
-    os.kill(psql.pid, signal.SIGINT)
-    out, err = psql.communicate(timeout=30)
-    Path("pid").unlink(missing_ok=True)
-    assert "canceling statement due to user request" in err
-    assert out.splitlines()[-1:] == ["alive"]
-    (row,) = two_workers.statements("pg_sleep(60)")[-1:]
+    terminal.type("\x03")
+    terminal.wait_for("ERROR:  canceling statement due to user request")
+    terminal.type("select 6 * 7 as answer;\n")
+    terminal.wait_for("42")
+    assert terminal.close() == 0
+    (row,) = two_workers.statements("pg_sleep(61)")
     assert (row["state"], row["sqlstate"]) == ("failed", "57014")
 
 
@@ -145,23 +181,17 @@ def test_in_a_transaction_a_cancel_leaves_it_failed(two_workers: Gateway) -> Non
 
 
 def test_of_a_pipeline_only_what_runs_is_cancelled(two_workers: Gateway) -> None:
-    with two_workers.connect() as connection:
-        pid = connection.info.backend_pid
-
-        def stop() -> None:
-            eventually(lambda: sleeps(two_workers, pid), what="the sleep")
-            connection.cancel_safe()
-
-        thread = threading.Thread(target=stop)
-        thread.start()
-        with connection.pipeline() as pipeline:
-            sleeping = connection.execute("SELECT pg_sleep(60)")
-            pipeline.sync()
-            after = connection.execute("SELECT 'after'")
-            with pytest.raises(errors.QueryCanceled):
-                sleeping.fetchone()
-            assert after.fetchone() == ("after",)
-        thread.join()
+    with RawClient(two_workers.port) as client:
+        client.log_in(CI, two_workers.passwords[CI])
+        for text in ("SELECT pg_sleep(60)", "SELECT 'skipped'"):
+            client.send(parse(text), bind(), execute())
+        client.send(SYNC, parse("SELECT 'after'"), bind(), execute(), SYNC)
+        eventually(lambda: sleeps(two_workers, client.process_id), what="the sleep")
+        ask_to_cancel(two_workers, client.process_id, client.key, tls=False)
+        first, second = client.until(), client.until()
+        assert [error["C"] for error in raw_errors(first)] == ["57014"]
+        assert values(first) == []
+        assert values(second) == [b"after"]
 
 
 def test_a_cancel_when_its_worker_is_gone_is_no_harm(two_workers: Gateway) -> None:
