@@ -31,19 +31,13 @@ class Analysis:
             doubtful = self._doubtful(data)
             if any(ends_elsewhere(data, token) for token in doubtful):
                 return Parsed((), refusal=REFUSAL_BACKSLASH, size=len(text))
-            parsed = extract(
+            return extract(
                 library.parse(data), data, self._inner, library.fingerprint, bool(doubtful)
             )
         except GrammarError as error:
             return unknown(f"PostgreSQL's grammar does not accept it: {error.message}", text)
         except ValueError:  # orjson: nested over 1,024 levels
             return unknown(TOO_DEEP, text)
-        return Parsed(
-            parsed.statements,
-            parsed.refusal,
-            parsed.literal_sensitive,
-            size=len(text),
-        )
 
     def _inner(self, text: str, depth: int) -> list[ParsedStatement] | None:
         too_large = len(text) > MAX_INNER_BYTES or text.count("/*") > MAX_INNER_COMMENTS

@@ -34,7 +34,7 @@ def extract(
         )
         statements.append(statement)
         sensitive = sensitive or is_sensitive
-    return Parsed(tuple(statements), literal_sensitive=sensitive or len(statements) != 1)
+    return Parsed(tuple(statements), "", sensitive or len(statements) != 1, len(text))
 
 
 def extract_inner(

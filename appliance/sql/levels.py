@@ -42,22 +42,24 @@ class Use:
 
     def freeze(self, places: dict[int, int]) -> RelationUse:
         """Return the value; ``places`` maps ``id(use)`` to its place among the relations."""
-        maybe = tuple(
-            (column, (*(places[id(use)] for use in inner), *((-1,) if opaque else ())))
-            for column, inner, opaque in self.maybe
-        )
-        return RelationUse(
-            cls=self.cls,
-            name=self.name,
-            columns=None if self.columns is None else tuple(sorted(self.columns)),
-            where=self.where,
-            maybe=maybe if self.where == "none" else (),
-            only=self.only,
-            created=self.created,
-            optional=self.optional,
-            temporary=self.temporary,
-            reads=self.reads,
-            cascades=self.cascades,
+        maybe: tuple[tuple[str, tuple[int, ...]], ...] = ()
+        if self.maybe and self.where == "none":
+            maybe = tuple(
+                (column, (*(places[id(use)] for use in inner), *((-1,) if opaque else ())))
+                for column, inner, opaque in self.maybe
+            )
+        return RelationUse(  # by place: this is called for every relation of every new text
+            self.cls,
+            self.name,
+            None if self.columns is None else tuple(sorted(self.columns)),
+            self.where,
+            maybe,
+            self.only,
+            self.created,
+            self.optional,
+            self.temporary,
+            self.reads,
+            self.cascades,
         )
 
 

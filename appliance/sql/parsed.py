@@ -94,6 +94,11 @@ class ParsedStatement:
     copies_query: bool = False
     code: tuple[str, ...] = ()
 
+    @property
+    def names_more(self) -> bool:
+        """Return whether it names anything but relations and functions."""
+        return bool(self.schemas or self.operators or self.types or self.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
@@ -106,7 +111,7 @@ class Parsed:
     statements: tuple[ParsedStatement, ...]
     refusal: str = ""
     literal_sensitive: bool = True
-    size: int = 0  # of the text, in characters: what a cache counts by
+    size: int = 0  # of the text, in bytes of UTF-8 (characters, where it was not read)
 
 
 def encode_parsed(parsed: Parsed) -> bytes:

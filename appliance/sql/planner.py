@@ -45,6 +45,7 @@ class Planner:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._closed = False
+        self._took_too_long = False
 
     def parse(self, text: str) -> Parsed | None:
         """Return what a text says; None when it cannot be told within the limits."""
@@ -85,9 +86,10 @@ class Planner:
         with self._lock:
             if self._closed:
                 return None
-            if self._child is not None and self._child.poll() is not None:
-                self._end()  # it died while it was idle: that is no reason to fail
+            was_there = self._child is not None
             answer = self._exchange(request)
+            if answer is None and was_there and not self._took_too_long:
+                answer = self._exchange(request)  # the old one may have died while it was idle
         return answer[1:] if answer is not None and answer[:1] == b"+" else None
 
     def _exchange(self, request: bytes) -> bytes | None:
@@ -103,7 +105,8 @@ class Planner:
             if size > MAX_FRAME:
                 raise ValueError("the planner answered with too much")
             return _read_exactly(answers, size, until)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError) as error:
+            self._took_too_long = isinstance(error, TimeoutError)
             self._end()
             return None
 
@@ -158,7 +161,7 @@ def _await(fd: int, event: int, until: float) -> None:
     waiting = poll()
     waiting.register(fd, event)
     if not waiting.poll(max(0.0, until - monotonic()) * 1000):
-        raise EOFError("the planner took too long")
+        raise TimeoutError("the planner took too long")
 
 
 # -- the child -----------------------------------------------------------------------------------

@@ -293,7 +293,14 @@ def _alias(relation: Node) -> str:
     return str(alias["aliasname"] if alias else relation.get("relname", ""))
 
 
+def leaf(walk: Walk, node: Node, level: Level) -> None:
+    """Nothing in it names anything."""
+
+
 QUERY_HANDLERS: dict[str, Handler] = {
+    "A_Const": leaf,
+    "ParamRef": leaf,
+    "String": leaf,
     "SelectStmt": select,
     "InsertStmt": insert,
     "UpdateStmt": update,

@@ -85,7 +85,7 @@ class _Script:
         flags = dict.fromkeys(parsed.flag_details)
         if self._scope is None:
             unknown = self._unresolved(parsed, effects) or unknown
-        else:
+        elif parsed.relations or parsed.functions or parsed.names_more:
             found = StatementNames(self._scope, builtins(), effects)
             found.resolve(parsed)
             unknown = unknown or found.unknown
@@ -96,13 +96,11 @@ class _Script:
         if parsed.executes is not None:
             changes = True  # by triggers and functions of what was prepared
             run = self._executed(parsed.executes)
-            if run is None:
-                unknown = unknown or f'what "{parsed.executes}" was prepared for is not known'
+            unknown = unknown or self._unknown_run(parsed.executes, run)
             for part in run or ():
                 for effect in part.effects:
                     if effect.cls is not EffectClass.PREPARE:
                         effects.add_effect(effect)
-                unknown = unknown or part.unknown
                 settings += part.settings
                 flags.update(dict.fromkeys(part.flag_details))
         if unknown:
@@ -133,6 +131,12 @@ class _Script:
             return None
         own = tuple(s for s in facts.statements if s.prepares == name)
         return own or facts.statements
+
+    @staticmethod
+    def _unknown_run(name: str, run: tuple[Statement, ...] | None) -> str:
+        if run is None:
+            return f'what "{name}" was prepared for is not known'
+        return next((part.unknown for part in run if part.unknown), "")
 
     def _finished(
         self,

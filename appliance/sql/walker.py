@@ -187,52 +187,56 @@ class Walk:
         """Return what was found, what its literals of SQL hold included."""
         places = {id(use): place for place, use in enumerate(self.uses)}
         relations = [use.freeze(places) for use in self.uses]
-        functions, schemas = dict(self.functions), dict(self.schemas)
-        operators, types, flags = dict(self.operators), dict(self.types), dict(self.flags)
-        attributes = dict(self.attributes)
-        settings, code = list(self.settings), list(self.code)
-        unknown = self.unknown
         effects = self._own_effects(cls)
         for part in self.inner:
-            # Places in ``maybe`` would be wrong here: give the strict answer instead.
-            relations += [_without_maybe(use) for use in part.relations]
-            functions.update(dict.fromkeys(part.functions))
-            schemas.update(dict.fromkeys(part.schemas))
-            operators.update(dict.fromkeys(part.operators))
-            types.update(dict.fromkeys(part.types))
-            attributes.update(dict.fromkeys(part.attributes))
-            flags.update(dict.fromkeys(part.flag_details))
-            settings += part.settings
-            code += part.code
-            unknown = unknown or part.unknown
-            effects.update({(e.cls, e.default_exempt): None for e in part.effects})
-        if unknown:
+            self._take(part, relations, effects)
+        if self.unknown:
             effects[(EffectClass.UNKNOWN, False)] = None
         return ParsedStatement(
-            kind=kind,
-            start=start,
-            end=end,
-            fingerprint=fingerprint,
-            effects=tuple(Effect(cls, default_exempt=exempt) for cls, exempt in effects),
-            relations=tuple(relations),
-            functions=tuple(functions),
-            schemas=tuple(schemas),
-            operators=tuple(operators),
-            types=tuple(types),
-            attributes=tuple(attributes),
-            settings=tuple(settings),
-            prepares=self.prepares,
-            executes=self.executes,
-            deallocates=self.deallocates,
-            transaction=self.transaction,
-            copy=self.copy,
-            flag_details=tuple(flags),
-            unknown=unknown,
-            changes_state=self.changes_state or bool(unknown or settings),
-            explains=self.explains,
-            copies_query=self.copies_query,
-            code=tuple(code),
+            kind,
+            start,
+            end,
+            fingerprint,
+            tuple([Effect(cls, default_exempt=exempt) for cls, exempt in effects]),
+            tuple(relations),
+            tuple(self.functions),
+            tuple(self.schemas),
+            tuple(self.operators),
+            tuple(self.types),
+            tuple(self.attributes),
+            tuple(self.settings),
+            self.prepares,
+            self.executes,
+            self.deallocates,
+            self.transaction,
+            self.copy,
+            tuple(self.flags),
+            self.unknown,
+            self.changes_state or bool(self.unknown or self.settings),
+            self.explains,
+            self.copies_query,
+            tuple(self.code),
         )
+
+    def _take(
+        self,
+        part: ParsedStatement,
+        relations: list[RelationUse],
+        effects: dict[tuple[EffectClass, bool], None],
+    ) -> None:
+        """Take over what a literal of SQL names."""
+        # Places in ``maybe`` would be wrong here: give the strict answer instead.
+        relations += [replace(use, maybe=()) if use.maybe else use for use in part.relations]
+        self.functions.update(dict.fromkeys(part.functions))
+        self.schemas.update(dict.fromkeys(part.schemas))
+        self.operators.update(dict.fromkeys(part.operators))
+        self.types.update(dict.fromkeys(part.types))
+        self.attributes.update(dict.fromkeys(part.attributes))
+        self.flags.update(dict.fromkeys(part.flag_details))
+        self.settings += part.settings
+        self.code += part.code
+        self.unknown = self.unknown or part.unknown
+        effects.update({(e.cls, e.default_exempt): None for e in part.effects})
 
 
 ROLE_SETTINGS = frozenset({"role", "session_authorization"})
@@ -249,13 +253,11 @@ LIBRARY_SETTINGS = frozenset(
 )
 
 
-def _without_maybe(use: RelationUse) -> RelationUse:
-    return replace(use, maybe=()) if use.maybe else use
-
-
 def strings(nodes: Any) -> list[str]:
     """Return the names of a list of String nodes; others (A_Star) are left out."""
-    return [node["String"].get("sval", "") for node in nodes or () if node and "String" in node]
+    if not nodes:
+        return []
+    return [node["String"].get("sval", "") for node in nodes if node and "String" in node]
 
 
 def name_of(parts: list[str]) -> Name:

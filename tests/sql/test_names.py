@@ -199,6 +199,27 @@ def test_a_users_table_called_like_a_system_table(session: Session, parser: Pars
         assert planned(session, "SELECT * FROM pg_class") == touched(facts) == {meant}
 
 
+def test_a_toast_table_is_a_way_to_its_table(session: Session, parser: Parser) -> None:
+    row = session.execute(
+        b"SELECT t.relname FROM pg_class c JOIN pg_class t ON t.oid = c.reltoastrelid"
+        b" WHERE c.relname = 'customers'"
+    ).fetchone()
+    assert row is not None
+    parsed = parser.parse(f"SELECT chunk_data FROM pg_toast.{row[0]}")
+    assert "public.customers" in touched(resolve(parsed, catalog_of(session), context_of(session)))
+
+
+def test_what_a_transaction_made_itself_is_seen_through_its_own_session(
+    session: Session, parser: Parser, catalog: Catalog
+) -> None:
+    session.execute("CREATE VIEW own AS SELECT * FROM archive.secrets")
+    parsed = parser.parse("SELECT * FROM own")
+    outside = resolve(parsed, catalog, context_of(session))
+    assert outside.needs_catalog and outside.statements[0].unknown
+    inside = resolve(parsed, catalog_of(session), context_of(session))
+    assert touched(inside) == {"public.own", "archive.secrets"}
+
+
 def test_an_unknown_search_path_means_every_schema(catalog: Catalog, parser: Parser) -> None:
     names = NameContext(None, "x", frozenset())
     facts = resolve(parser.parse("SELECT id FROM orders"), catalog, names)
