@@ -17,7 +17,7 @@ from proxy.judge import CatalogBox
 log = structlog.get_logger("proxy")
 
 _MIN_INTERVAL_S = 1.0  # unknown names must not make us read the catalog all the time
-_MAX_AGE_S = 300.0
+_MAX_AGE_S = 60.0  # what others change on the target is seen by then at the latest
 
 
 class Catalogs:
@@ -59,13 +59,14 @@ class Catalogs:
             del self._under_way[key]
             result.set(None)
 
-    def due(self) -> list[tuple[int, str]]:
-        """Return the databases whose catalog is old, or was changed by what ran."""
+    def due(self, used: set[tuple[int, str]]) -> list[tuple[int, str]]:
+        """Return the databases in use whose catalog is old, or was changed by what ran."""
         now = time.monotonic()
         return [
             key
             for key, box in self._boxes.items()
-            if key not in self._under_way
+            if key in used
+            and key not in self._under_way
             and (box.is_stale or now - self._read_at.get(key, 0.0) > _MAX_AGE_S)
             and now - self._read_at.get(key, -_MAX_AGE_S) > _MIN_INTERVAL_S
             and box.generation > 0

@@ -169,6 +169,7 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
         item.records = (portal.seq,)
     item.decision = decision
     item.portal = portal
+    item.plan = portal.plan if portal is not None else None
     session.queue.push(item)
     session.unsynced = True
     if item.refusal is not None:
@@ -179,8 +180,14 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
 
 
 def describe(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    item = InFlight(Kind.DESCRIBE)
+    name = bytes(view[pos + 6 : end - 1])
+    if end - pos > 6 and view[pos + 5] == ord("S"):
+        item.prepared = session.statements.get(name)
+    else:
+        item.portal = session.portals.get(name)
     session.unsynced = True
-    session.queue.push(InFlight(Kind.DESCRIBE))
+    session.queue.push(item)
     return FORWARD
 
 

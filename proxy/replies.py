@@ -120,7 +120,32 @@ def _row_description(session: Session, view: memoryview, pos: int, end: int) -> 
     head = _head(session, view, pos)
     if head.kind is Kind.DESCRIBE:
         session.queue.pop()
-    return DROP if head.own else FORWARD
+    return DROP if head.own else _planned(session, head, view[pos:end])
+
+
+def _copy_out(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    head = _head(session, view, pos)
+    return DROP if head.own else _planned(session, head, view[pos:end])
+
+
+def _planned(session: Session, head: InFlight, description: memoryview) -> bytes | None:
+    """Decide what happens to the rows that are announced; keep it where Execute finds it."""
+    if session.planner is None:
+        return FORWARD
+    portal, prepared = head.portal, head.prepared
+    decision = head.decision
+    if portal is not None:
+        decision = portal.prepared.decision
+    elif prepared is not None:
+        decision = prepared.decision
+    plan = session.planner.plan(decision, description)
+    if portal is not None:
+        portal.plan = plan
+    elif prepared is not None:
+        prepared.plan = plan
+    if head.kind is not Kind.DESCRIBE:
+        head.plan = plan
+    return FORWARD if plan is None else bytes(plan.description(description))
 
 
 def _pass(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
@@ -323,7 +348,7 @@ TABLE: Final = {
     ord("D"): _row,
     ord("E"): _error,
     ord("G"): _copy_in,
-    ord("H"): _pass,
+    ord("H"): _copy_out,
     ord("I"): _empty,
     ord("N"): _anytime,
     ord("S"): _parameter_status,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.judge import Decision
 
 Buffer = bytes | bytearray | memoryview
 
@@ -21,4 +24,16 @@ class ResultPlan(Protocol):
 
     def row(self, message: Buffer) -> Buffer:
         """Return the DataRow or CopyData message that the client gets."""
+        ...
+
+
+class ResultPlanner(Protocol):
+    """Makes the plan of a result when the target describes it; None = pass it as it is.
+
+    The description may come once, at Describe of a statement, and never again before later
+    Executes: the plan is kept with the statement and the portal.
+    """
+
+    def plan(self, decision: Decision | None, description: Buffer) -> ResultPlan | None:
+        """Return what is to be done with the rows that a RowDescription or CopyOut announces."""
         ...

@@ -20,7 +20,7 @@ from proxy.commands import AwaitDisk, Command, Prepare, Wait
 from proxy.inflight import InFlight, Kind, Queue
 from proxy.judge import Decision, Judge, Need
 from proxy.refusal import Refusal
-from proxy.results import Buffer
+from proxy.results import Buffer, ResultPlanner
 from proxy.statements import Portal, Prepared
 from proxy.wire import backend
 
@@ -69,6 +69,7 @@ class Session:
         "pass_from_client",
         "pass_from_client_dropped",
         "pass_from_target",
+        "planner",
         "portals",
         "queue",
         "ready_failed",
@@ -96,11 +97,13 @@ class Session:
         *,
         fastpath: bool = False,
         is_durable: bool = False,
+        planner: ResultPlanner | None = None,
         message_limit: int = 1 << 30,
     ) -> None:
         self.recorder = recorder
         self.gate = gate
         self.parameters = parameters  # what the target reported by ParameterStatus
+        self.planner = planner  # None: every result passes as it is
         self.fastpath = fastpath
         self.is_durable = is_durable  # every record must be on disk first, not only some
         self.message_limit = message_limit

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from proxy.judge import Decision
+from proxy.results import ResultPlan
 
 
 class Prepared:
     """A prepared statement: its text and what was decided about it."""
 
-    __slots__ = ("decision", "is_sql", "oids", "raw")
+    __slots__ = ("decision", "is_sql", "oids", "plan", "raw")
 
     def __init__(
         self,
@@ -20,6 +21,7 @@ class Prepared:
     ) -> None:
         self.raw = raw
         self.decision = decision
+        self.plan: ResultPlan | None = None  # of Describe of the statement
         self.is_sql = is_sql  # made by PREPARE; ``raw`` is the text with the PREPARE in it
         self.oids = oids  # the parameter types that the client gave
 
@@ -27,10 +29,11 @@ class Prepared:
 class Portal:
     """A bound statement: recorded once, at Bind, since planning can already run code."""
 
-    __slots__ = ("is_done", "prepared", "rows", "seq")
+    __slots__ = ("is_done", "plan", "prepared", "rows", "seq")
 
     def __init__(self, prepared: Prepared, seq: int) -> None:
         self.prepared = prepared
         self.seq = seq
+        self.plan = prepared.plan  # or that of Describe of the portal
         self.rows = 0  # handed out so far by partial Executes
         self.is_done = False  # its outcome is known

@@ -101,7 +101,9 @@ class Watcher:
     def _refresh_catalogs(self) -> None:
         worker = self._worker
         by_id = {target.id: target for target in worker.snapshot.targets.values()}
-        for target_id, database in worker.catalogs.due():
+        admissions = [connection.admission for connection in worker.sessions.values()]
+        used = {(admission.target.id, admission.database) for admission in admissions}
+        for target_id, database in worker.catalogs.due(used):
             target = by_id.get(target_id)
             if target is not None:
                 worker.spawn(worker.catalogs.refresh, target, database)
