@@ -18,6 +18,7 @@ from appliance.errors import GatepostError
 from appliance.logging import configure as configure_logging
 from appliance.store import workers
 from appliance.store.database import open_store
+from proxy.vestibule import wait_for_store
 from proxy.watcher import Watcher, drain
 from proxy.worker import Worker
 
@@ -36,7 +37,9 @@ def main() -> int:
     listener = socket.socket(fileno=options.listen_fd)
     listener.setblocking(False)
     try:
-        worker = Worker(config, open_store(config.store_url), clock, listener, options.worker)
+        store = open_store(config.store_url)
+        wait_for_store(config, store, clock, listener)
+        worker = Worker(config, store, clock, listener, options.worker)
     except GatepostError as error:
         log.error("the worker cannot start", error=str(error))
         return error.exit_code

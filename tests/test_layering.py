@@ -28,6 +28,7 @@ PROXY_IO = tuple(
         "upstream",
         "cancel",
         "catalogs",
+        "vestibule",
     )
 )
 # What is imported -> the only files (globs below the root) that may import it.

@@ -14,9 +14,9 @@ from appliance.store import accounts
 from appliance.store.actors import Actor
 from appliance.store.database import Store, open_store
 from appliance.store.migrate import migrate
+from tests.harness.chromium import find_chromium
 from tests.web.serving import serving
 
-CHROMIUM = Path("/usr/bin/chromium")
 BY = Actor("test", "shell")
 
 
@@ -42,12 +42,13 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium, headless."""
-    if not CHROMIUM.exists():
-        pytest.skip("there is no Chromium here")
+    """A Chromium, headless: the system's, or one that could be installed."""
+    found = find_chromium()
+    if found is None:
+        pytest.skip("there is no Chromium here, and none could be installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=str(found), args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         yield browser
         browser.close()

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from tests.harness.gateway import running_gateway
 from tests.harness.polling import eventually
-from tests.harness.postgres import Database
+from tests.harness.postgres import Database, running_server
 
 
 def test_a_starting_worker_without_its_store_says_so_and_then_serves(
     database: Database, tmp_path: Path
 ) -> None:
-    with running_gateway(database, tmp_path / "gateway") as gateway:
+    with (
+        running_server() as server,
+        running_gateway(
+            database,
+            tmp_path / "gateway",
+            GATEPOST_STORE_URL=(
+                f"postgresql://postgres:{quote(server.password)}"
+                f"@{server.host}:{server.port}/postgres"
+            ),
+        ) as gateway,
+    ):
         gateway.kill_worker()
-        path = gateway.store.path
-        assert path is not None
         gateway.store.close()
-        away = path.with_suffix(".away")
-        path.rename(away)
-        path.mkdir()  # where SQLite finds a directory, it cannot open a database
+        server.stop()
         gateway.start_worker(wait=False)
 
         def refused() -> bool:
@@ -31,8 +38,7 @@ def test_a_starting_worker_without_its_store_says_so_and_then_serves(
             return "its store does not answer yet" in str(raised.value)
 
         eventually(refused, timeout=20)
-        path.rmdir()
-        away.rename(path)
+        server.start()
         gateway.settle()
         with gateway.connect() as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
