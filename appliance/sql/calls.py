@@ -82,7 +82,7 @@ def inspect_call(walk: Walk, name: Name, arguments: list[Node], level: Level) ->
         return
     walk.literal_sensitive = True
     if word == "set_config":
-        _set_config(walk, arguments)
+        _set_config(walk, arguments, level)
     elif word in _RUNS_TEXT:
         _run_text(walk, word, arguments, _RUNS_TEXT[word])
     elif word == "ts_rewrite":
@@ -131,10 +131,10 @@ def _constant(node: Any) -> str | None:
     return None
 
 
-def _set_config(walk: Walk, arguments: list[Node]) -> None:
+def _set_config(walk: Walk, arguments: list[Node], level: Level) -> None:
     walk.effect(EffectClass.SESSION)
     named = len(arguments) != 3 or any("NamedArgExpr" in argument for argument in arguments)
-    name = None if named else constant(walk, arguments[0])
+    name = None if named else constant(walk, arguments[0]) or _fixed(arguments[0], level)
     if name is None:
         walk.cannot_know("set_config() with a name that is not a constant")
         walk.flag("set_role", "*")
@@ -143,6 +143,14 @@ def _set_config(walk: Walk, arguments: list[Node]) -> None:
     local = arguments[2].get("A_Const", {}).get("boolval", {}).get("boolval", False)
     walk.code.append(name.lower())
     walk.setting(name, value, "local" if local is True else "session")
+
+
+def _fixed(node: Node, level: Level) -> str | None:
+    """Return the only value that a bare column can have here: so pg_dump calls set_config."""
+    fields = node.get("ColumnRef", {}).get("fields", ())
+    if len(fields) != 1 or "String" not in fields[0]:
+        return None
+    return level.known.get(fields[0]["String"].get("sval", ""))
 
 
 def _run_text(walk: Walk, word: str, arguments: list[Node], place: int) -> None:

@@ -67,6 +67,7 @@ class Level:
     """One query level: what its FROM offers and which columns its expressions name.
 
     ``cls``: the class of functions called here. ``reads``: the class of relations in its FROM.
+    ``known``: columns whose value the WHERE fixes (``name = 'x'``).
     ``tracks``: whether columns are worth noting. ``where_of``: this level is the WHERE of those
     uses and has no sources of its own. ``is_returning``: a RETURNING list; its bare names do not
     count for the target of the level above, whose place its own source takes.
@@ -80,6 +81,7 @@ class Level:
         "is_opaque",
         "is_returning",
         "joins",
+        "known",
         "parent",
         "reads",
         "sources",
@@ -111,6 +113,7 @@ class Level:
         self.columns: list[tuple[list[str], bool]] = []
         self.target: Use | None = None
         self.where_of: tuple[Use, ...] = ()
+        self.known: dict[str, str] = {}
         self.is_opaque = False
         self.is_natural = False
         self.is_returning = False

@@ -20,6 +20,8 @@ def select(walk: Walk, node: Node, outer: Level) -> None:
     inserts = "valuesLists" in node and outer.cls is EffectClass.INSERT
     level = walk.level(outer, EffectClass.INSERT if inserts else EffectClass.SELECT)
     with_clause(walk, node.get("withClause"), level)
+    if "whereClause" in node:
+        _note_fixed(walk, node, level)
     if "intoClause" in node:
         create_relation(walk, node["intoClause"]["rel"])
     for side in ("larg", "rarg"):
@@ -27,6 +29,21 @@ def select(walk: Walk, node: Node, outer: Level) -> None:
             walk.push({"SelectStmt": node[side]}, level)
     # lockingClause names aliases of the FROM, not relations
     walk.push_rest(node, level, "withClause", "intoClause", "larg", "rarg", "lockingClause")
+
+
+def _note_fixed(walk: Walk, node: Node, level: Level) -> None:
+    """Note the column that ``FROM pg_settings WHERE name = 'x'``, and nothing else, fixes."""
+    test, sources = node["whereClause"].get("A_Expr"), node.get("fromClause", ())
+    if test is None or len(sources) != 1 or test.get("kind") != "AEXPR_OP":
+        return
+    if sources[0].get("RangeVar", {}).get("relname") != "pg_settings":
+        return
+    if strings(test.get("name")) != ["="] or "lexpr" not in test:
+        return
+    left = strings(test["lexpr"].get("ColumnRef", {}).get("fields"))
+    value = test.get("rexpr", {}).get("A_Const", {}).get("sval", {}).get("sval")
+    if len(left) == 1 and value is not None and not walk.is_doubtful(value):
+        level.known[left[0]] = value
 
 
 def insert(walk: Walk, node: Node, outer: Level) -> None:
