@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-import time
-from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from appliance.cli._opened import Opened, opened
+from appliance.cli._opened import opened
+from appliance.cli._workers import wait_for_workers
 from appliance.declarative.apply import Applied, Options, apply
 from appliance.declarative.reading import read_document
 from appliance.declarative.source import InvalidFile
-from appliance.store import workers
 from appliance.store.actors import Actor, shell_actor
-
-WAIT_S = 5.0
-_POLL_S = 0.05
 
 
 @click.command(name="apply")
@@ -38,7 +33,7 @@ def command(file: BinaryIO, dry_run: bool, prune: bool) -> int:
             applied = apply(found.store, by, found.now(), sealer, document, problems, options)
             _tell(applied, dry_run)
             if applied.changes and not dry_run:
-                _wait_for_workers(found, applied.version, found.now())
+                wait_for_workers(found, applied.version, found.now())
     except InvalidFile as error:
         for one in error.errors:
             click.echo(f"gatepost: {one}", err=True)
@@ -56,23 +51,3 @@ def _tell(applied: Applied, dry_run: bool) -> None:
     elif dry_run:
         click.echo("nothing was changed: this was a dry run")
     sys.stdout.flush()
-
-
-def _wait_for_workers(found: Opened, version: int, since: datetime) -> None:
-    """Return when every worker alive at ``since`` has ``version``, or say which has not after 5 s.
-
-    One that has fallen silent since may still serve its sessions: it is named too.
-    """
-    deadline = time.monotonic() + WAIT_S
-    while True:
-        late = [w.name for w in workers.live(found.store, since) if w.version < version]
-        if not late:
-            return
-        if time.monotonic() >= deadline:
-            click.echo(
-                f"gatepost: applied, but after {WAIT_S:g} s these workers had not taken it over"
-                f" yet: {', '.join(late)} (see their log; they do when they answer again)",
-                err=True,
-            )
-            return
-        time.sleep(_POLL_S)

@@ -9,6 +9,7 @@ import click
 
 from appliance.cli._opened import Opened, opened
 from appliance.cli._output import moment, plain, print_json, print_table
+from appliance.cli._workers import settle
 from appliance.errors import Conflict, Invalid
 from appliance.identity import credentials
 from appliance.identity.credentials import Issued, parse_label
@@ -43,6 +44,7 @@ def issue(identity: str, expires: str | None, password_env: str | None, as_json:
             secret=_secret(password_env),
             secret_env=password_env,
         )
+        settle(found)
     _show(made, as_json, given=password_env is not None)
 
 
@@ -68,6 +70,7 @@ def rotate(
             secret=_secret(password_env),
             secret_env=password_env,
         )
+        settle(found)
     _show(made, as_json, given=password_env is not None)
 
 
@@ -80,6 +83,7 @@ def revoke(credential: str, reason: str) -> None:
         number = _which(found, credential)
         if not credentials.revoke(found.store, shell_actor(), found.now(), number, reason):
             raise Conflict(f"c-{number} was revoked before")
+        settle(found)
     click.echo(f"revoked c-{number}; its sessions end within 2 s")
 
 

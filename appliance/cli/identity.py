@@ -6,6 +6,7 @@ import click
 
 from appliance.cli._opened import opened
 from appliance.cli._output import moment, plain, print_json, print_table
+from appliance.cli._workers import settle
 from appliance.entities import IdentityStatus
 from appliance.identity.spans import parse_expiry, show_expiry
 from appliance.store import credentials, grants, identities, pages, snapshots
@@ -122,6 +123,7 @@ def create(
         ends = parse_expiry("--expires", expires, found.now()) if expires else None
         spec = IdentitySpec(name, kind, owner, backup_owner, purpose, environment, ends)
         identities.create(found.store, shell_actor(), found.now(), spec)
+        settle(found)
     click.echo(f"created {kind} {name}; next: gatepost credential issue {name}")
 
 
@@ -148,10 +150,12 @@ def retire(name: str, reason: str) -> None:
     """End NAME for good: its credentials are revoked, its history stays."""
     with opened() as found:
         done = identities.retire(found.store, shell_actor(), found.now(), name, reason)
+        settle(found)
     click.echo(f"{name} is retired" if done else f"{name} was retired before")
 
 
 def _set(name: str, status: IdentityStatus, reason: str) -> None:
     with opened() as found:
         done = identities.set_status(found.store, shell_actor(), found.now(), name, status, reason)
+        settle(found)
     click.echo(f"{name} is {status.value}" + ("" if done else " already"))
