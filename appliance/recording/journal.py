@@ -92,6 +92,7 @@ class Journal:
         self._offset = self._limit = self._base = 0
         self._spare: Segment | None = None
         self._late: list[tuple[Kind, bytes]] = []
+        self._is_full = False  # no further segment could be made
         self._closed = ""  # why no more is taken
         self._suspect = ""  # the medium refused a sync: nothing more into that segment
         self._lock = threading.Lock()
@@ -153,9 +154,12 @@ class Journal:
     def append(self, kind: Kind, body: bytes) -> int:
         """Add one record; return the position after it. Raises ``JournalUnavailable``.
 
-        ``body`` is JSON of at most 8 MiB.
+        ``body`` is JSON of at most 8 MiB. Once the disk is full, what is left of the segment is
+        kept for outcomes and ends.
         """
         with self._lock:
+            if self._is_full:  # what is left is for what has happened already
+                self._make_room(len(body))
             if self._late:
                 self._write_late()
             return self._append(kind, body)
@@ -306,7 +310,9 @@ class Journal:
         try:
             self._next_segment(body_bytes)
         except OSError as error:
+            self._is_full = True
             raise unavailable(self.path, error) from error
+        self._is_full = False
         if suspect:
             body = {"event": "journal sync failed", "at": self.now(), "error": suspect}
             self._append(Kind.EVENT, orjson.dumps(body | {"segment": self.segment - 1}))

@@ -16,7 +16,15 @@ class BinaryValue:
     oid: int
 
 
-Parameter = str | bytes | BinaryValue | None  # bytes: text format as it came
+@dataclass(frozen=True, slots=True)
+class CutValue:
+    """The beginning of a parameter of which the caller itself kept no more; ``length``: bytes."""
+
+    value: str | BinaryValue
+    length: int
+
+
+Parameter = str | bytes | BinaryValue | CutValue | None  # bytes: text format as it came
 RecordedParameter = str | dict[str, object] | None
 
 
@@ -32,7 +40,10 @@ def recorded(parameters: Sequence[Parameter], *, secret: bool = False) -> list[R
     room = MAX_PARAMETER_BYTES
     found: list[RecordedParameter] = []
     for value in parameters:
-        if isinstance(value, BinaryValue):
+        if isinstance(value, CutValue):
+            found.append(_cut(value))
+            room = 0
+        elif isinstance(value, BinaryValue):
             found.append(_binary(value, room))
             room -= len(value.data)
         elif value is None:
@@ -43,6 +54,12 @@ def recorded(parameters: Sequence[Parameter], *, secret: bool = False) -> list[R
             room -= len(text)
         room = max(room, 0)
     return found
+
+
+def _cut(cut: CutValue) -> dict[str, object]:
+    if isinstance(cut.value, BinaryValue):
+        return _binary(cut.value, MAX_PARAMETER_BYTES) | {"length": cut.length}
+    return {"text": cut.value[:MAX_PARAMETER_BYTES], "length": cut.length}
 
 
 def _binary(value: BinaryValue, room: int) -> dict[str, object]:

@@ -26,7 +26,8 @@ TEXT_LIMIT_PARTS = 4  # the store keeps that many parts of a very long text, the
 FINAL_STATES = frozenset({State.DONE, State.FAILED, State.REFUSED, State.WITHDRAWN})
 Decoded = tuple[Record, dict[str, Any]]
 
-_TAGS_WITH_ROWS_OUT = ("SELECT", "FETCH", "COPY", "SHOW", "EXPLAIN")
+SUSPENDED = "SUSPENDED"  # the tag while a portal is read in pieces: more may follow
+_TAGS_WITH_ROWS_OUT = (SUSPENDED, "SELECT", "FETCH", "COPY", "SHOW", "EXPLAIN")
 
 
 class Projection:
@@ -137,11 +138,10 @@ class Projection:
         key = body["session"], body["seq"]
         where = self.statements if key in self.statements else self.known
         before = where.get(key)
-        if before is None or (
-            before.state in FINAL_STATES
-            and (before.outcome_position is not None or body["state"] != before.state)
-        ):
+        if before is None or is_settled(before):
             return  # the first final outcome counts
+        if before.state in FINAL_STATES and before.tag == "" and body["state"] != before.state:
+            return  # refused from the start
         state, rows, decision = body["state"], body.get("rows"), body.get("decision")
         tag = _clean(body.get("tag", ""))
         where[key] = before._replace(
@@ -161,8 +161,8 @@ class Projection:
             key[0],
             refused=int(state == State.REFUSED and before.state != State.REFUSED),
             failed=int(state == State.FAILED),
-            rows_out=rows if rows and tag.startswith(_TAGS_WITH_ROWS_OUT) else 0,
-            bytes_out=body.get("bytes_out", 0),
+            rows_out=_rows_out(tag, rows) - _rows_out(before.tag, before.rows),
+            bytes_out=body.get("bytes_out", 0) - before.bytes_out,
         )
 
     def _end(self, record: Record, body: dict[str, Any]) -> None:
@@ -247,6 +247,15 @@ def add_totals(before: SessionTotals, more: SessionTotals) -> SessionTotals:
     )
 
 
+def is_settled(entry: StatementEntry) -> bool:
+    """Return whether no later record can change a statement's row."""
+    return (
+        entry.state in FINAL_STATES
+        and entry.outcome_position is not None
+        and entry.tag != SUSPENDED
+    )
+
+
 def decode(record: Record) -> Decoded:
     """Return a record with its body read. Raises ValueError."""
     return record, orjson.loads(record.body)
@@ -282,6 +291,11 @@ _STEPS: dict[int, Callable[[Projection, Record, dict[str, Any]], None]] = {
     Kind.JOURNAL: Projection._begun,
     Kind.CLOSE: Projection._closed,
 }
+
+
+def _rows_out(tag: str, rows: int | None) -> int:
+    """Return how many rows went to the client, as far as the tag tells."""
+    return rows if rows and tag.startswith(_TAGS_WITH_ROWS_OUT) else 0
 
 
 def _json(value: object) -> str | None:

@@ -13,13 +13,19 @@ from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
 from appliance.policy.verdict import Verdict
 from appliance.recording.journal import Journal
-from appliance.recording.parameters import BinaryValue, Parameter, RecordedParameter, recorded
+from appliance.recording.parameters import (
+    BinaryValue,
+    CutValue,
+    Parameter,
+    RecordedParameter,
+    recorded,
+)
 from appliance.recording.records import TEXT_PART_CHARS, Kind, State
 from appliance.recording.texts import PreparedText, prepare
 
 __all__ = [
-    "BinaryValue", "Decision", "Parameter", "PreparedText", "SessionRecorder", "SessionStart",
-    "State", "new_session_id", "prepare",
+    "BinaryValue", "CutValue", "Decision", "Parameter", "PreparedText", "SessionRecorder",
+    "SessionStart", "State", "new_session_id", "prepare",
 ]  # fmt: skip
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from appliance.recording.entries import Begun, EventEntry, SessionTotals, StatementEntry
-from appliance.recording.projection import FINAL_STATES, TEXT_LIMIT_PARTS, Projection
+from appliance.recording.projection import TEXT_LIMIT_PARTS, Projection, is_settled
 from appliance.recording.records import Kind, Record, describe_position
 from appliance.store import record_checks, recordings
 from appliance.store.database import Store
@@ -133,8 +133,7 @@ class RowCheck:
             {
                 key: entry
                 for key, entry in made.statements.items()
-                if key[0] in ended
-                or (entry.outcome_position is not None and entry.state in FINAL_STATES)
+                if key[0] in ended or is_settled(entry)
             }
         )
         if everything:

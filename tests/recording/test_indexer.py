@@ -119,6 +119,21 @@ def test_the_first_final_outcome_counts(
     assert sessions.get(store, recorder.session).failed == 0
 
 
+def test_a_portal_read_in_pieces_counts_its_rows_once(
+    new_journal: NewJournal, store: Store, indexer: Indexer
+) -> None:
+    journal = new_journal()
+    recorder = SessionRecorder(journal, start(journal))
+    seq = recorder.statement("select 1", (), ALLOWED, State.SENT)
+    for rows, tag in ((4, "SUSPENDED"), (8, "SUSPENDED"), (10, "SELECT 2")):
+        recorder.outcome(seq, State.DONE, tag=tag, rows=rows, bytes_out=rows * 5)
+        take_all(indexer)
+    (statement,) = statements.of_session(store, recorder.session)
+    assert (statement.tag, statement.rows, statement.bytes_out) == ("SELECT 2", 10, 50)
+    session = sessions.get(store, recorder.session)
+    assert (session.rows_out, session.bytes_out) == (10, 50)
+
+
 def test_a_text_of_any_length_is_stored_once(
     new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
 ) -> None:

@@ -11,7 +11,7 @@ from appliance.clock import ManualClock
 from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
 from appliance.recording.journal import Journal
-from appliance.recording.parameters import MAX_PARAMETER_BYTES, BinaryValue, recorded
+from appliance.recording.parameters import MAX_PARAMETER_BYTES, BinaryValue, CutValue, recorded
 from appliance.recording.recorder import (
     Decision,
     SessionRecorder,
@@ -166,6 +166,15 @@ def test_parameters_are_bounded_and_say_how_long_they_were() -> None:
     assert isinstance(cut, dict) and cut["length"] == 2 * MAX_PARAMETER_BYTES
     assert len(str(cut["text"]).encode()) <= MAX_PARAMETER_BYTES
     assert found[4:] == [{"text": "", "length": 5}, {"hex": "", "oid": 0, "length": 1}]
+
+
+def test_a_value_that_came_cut_says_so_too() -> None:
+    found = recorded([CutValue("abc", 500), CutValue(BinaryValue(b"\x01", 17), 9), "later"])
+    assert found == [
+        {"text": "abc", "length": 500},
+        {"hex": "01", "oid": 17, "length": 9},
+        {"text": "", "length": 5},
+    ]
 
 
 def test_session_ids_sort_by_time_and_differ(clock: ManualClock) -> None:
