@@ -19,11 +19,11 @@ LINE_CHARACTERS = 600
 BARS = 200
 STATE_WORDS = {
     "done": "ran",
-    "failed": "failed",
+    "failed": "error",
     "refused": "refused",
     "held": "held",
     "withdrawn": "withdrawn",
-    "sent": "outcome unknown",
+    "sent": "unknown",
 }
 _MARK_OF = {"done": "ran", "failed": "failed", "held": "held", "refused": "refused"}
 _WIDTH, _HEIGHT = 1000, 30
@@ -38,6 +38,11 @@ class Entry:
     line: StatementLine
     tick: Tick
     offset_s: float
+
+    @property
+    def mark(self) -> str:
+        """Return the colour: withdrawn and sent statements are grey, nobody knows of a run."""
+        return _MARK_OF.get(self.line.state, "unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +104,10 @@ def load(store: Store, session: SessionRecord, chapter: int) -> Replay:
 def scrubber(replay: Replay) -> Markup:
     """Return the ticks of a chapter as SVG: one per statement, coloured by what became of it."""
     length = max(replay.timeline.play_length_s, 0.001)
-    ranked = sorted(replay.entries, key=lambda entry: _ORDER.index(entry.tick.mark.value))
+    ranked = sorted(replay.entries, key=lambda entry: _ORDER.index(entry.mark))
     parts = []
     for entry in ranked:
-        mark, seq = entry.tick.mark.value, entry.line.seq
+        mark, seq = entry.mark, entry.line.seq
         height = _HEIGHT if mark in _TALL else _HEIGHT * 0.6
         width = min(max(entry.tick.duration_s / length * _WIDTH, 3.0), 60.0)
         at = min(entry.tick.play_s / length * (_WIDTH - 3), _WIDTH - width)
@@ -139,22 +144,21 @@ def overview(replay: Replay, address: Callable[[int], str]) -> Markup:
         here = " here" if chapter_of(bar.first) == replay.chapter else ""
         parts.append(
             Markup(
-                '<a href="{}" tabindex="-1"><rect class="{}{}" x="{}" y="0" width="{}"'
-                ' height="{}"><title>#{} to #{}: {}</title></rect></a>'
+                '<a href="{}" tabindex="-1" aria-label="{}"><rect class="{}{}" x="{}" y="0"'
+                ' width="{}" height="{}"></rect></a>'
             ).format(
                 address(bar.first),
+                f"#{bar.first} to #{bar.first + bar.count - 1}: "
+                + STATE_WORDS.get(bar.state, bar.state),
                 mark,
                 here,
                 f"{index * step:.2f}",
                 f"{step:.2f}",
                 _HEIGHT,
-                bar.first,
-                bar.first + bar.count - 1,
-                STATE_WORDS.get(bar.state, bar.state),
             )
         )
     return Markup(
-        '<svg class="ticks whole" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
+        '<svg class="ticks whole" viewBox="0 0 {} {}" preserveAspectRatio="none" role="group"'
         ' aria-label="All {} statements">{}</svg>'
     ).format(_WIDTH, _HEIGHT, f"{replay.last_seq:,}", Markup("").join(parts))
 

@@ -35,7 +35,10 @@ class FoundTarget:
 
 @dataclass(frozen=True, slots=True)
 class FoundStatement:
-    """A statement that was really sent; ``text`` is its beginning."""
+    """A text that was sent, with its latest use; ``text`` is its beginning.
+
+    ``times``: how often it was sent in all.
+    """
 
     session: str
     seq: int
@@ -45,6 +48,7 @@ class FoundStatement:
     verdict: str
     state: str
     text: str
+    times: int
 
 
 def identities(store: Store, text: str) -> tuple[FoundIdentity, ...]:
@@ -86,26 +90,41 @@ def sessions(store: Store, text: str) -> tuple[SessionRecord, ...]:
 
 
 def statements(store: Store, text: str) -> tuple[FoundStatement, ...]:
-    """Return the latest statements whose SQL holds ``text``."""
+    """Return the texts that hold ``text``, the latest used first, each with its latest use."""
     row = StatementRow
-    texts = TextRow.alias()
     with store.reading():
-        query = (
-            row.select(
-                row.session_id,
-                row.seq,
-                row.at,
-                SessionRow.identity,
-                SessionRow.target,
-                row.verdict,
-                row.state,
-                peewee.fn.SUBSTR(TextRow.text, 1, _SHOWN),
-            )
-            .join(SessionRow, on=(SessionRow.id == row.session_id))
-            .switch(row)
-            .join(TextRow, on=(TextRow.id == row.text_id))
-            .where(row.text_id.in_(texts.select(texts.id).where(contains(texts.text, text))))
-            .order_by(row.at.desc(), row.seq.desc())
+        last = peewee.fn.MAX(row.at)
+        latest = (
+            row.select(row.text_id, last, peewee.fn.COUNT(row.seq))
+            .where(row.text_id.in_(TextRow.select(TextRow.id).where(contains(TextRow.text, text))))
+            .group_by(row.text_id)
+            .order_by(last.desc())
             .limit(MOST_STATEMENTS)
         )
-        return tuple(FoundStatement(*found) for found in query.tuples())
+        found = (_latest(text_id, int(times)) for text_id, _, times in latest.tuples())
+        return tuple(one for one in found if one is not None)
+
+
+def _latest(text_id: str, times: int) -> FoundStatement | None:
+    row = StatementRow
+    query = (
+        row.select(
+            row.session_id,
+            row.seq,
+            row.at,
+            SessionRow.identity,
+            SessionRow.target,
+            row.verdict,
+            row.state,
+            peewee.fn.SUBSTR(TextRow.text, 1, _SHOWN),
+        )
+        .join(SessionRow, on=(SessionRow.id == row.session_id))
+        .switch(row)
+        .join(TextRow, on=(TextRow.id == row.text_id))
+        .where(row.text_id == text_id)
+        .order_by(row.at.desc(), row.seq.desc())
+        .limit(1)
+    )
+    for values in query.tuples():
+        return FoundStatement(*values, times)
+    return None

@@ -152,11 +152,20 @@ def _proposed(snapshot: Snapshot, target: str) -> list[PolicyRule]:
     """Return the proposals for a target that are not rules yet, while it has none or few."""
     if target not in snapshot.targets:
         return []
-    known = {replace(rule, name="", enabled=True) for rule in snapshot.rules}
+    known = {
+        _bare(rule)
+        for rule in snapshot.rules
+        if not rule.targets or target in rule.targets or "*" in rule.targets
+    }
     fresh = proposals(replace(snapshot, rules=()), target)
     taken = {rule.name for rule in snapshot.rules}
-    found = [rule for rule in fresh if replace(rule, name="") not in known]
+    found = [rule for rule in fresh if _bare(rule) not in known]
     return [rule if rule.name not in taken else _renamed(rule, taken) for rule in found]
+
+
+def _bare(rule: PolicyRule) -> PolicyRule:
+    """Return what a rule comes to, whatever its name, its words and the targets it lists."""
+    return replace(rule, name="", message="", targets=(), enabled=True)
 
 
 def _renamed(rule: PolicyRule, taken: set[str]) -> PolicyRule:

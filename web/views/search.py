@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from appliance.entities import PermissionRole
 from appliance.store import search
 from web.access import READERS, may
+from web.replays import STATE_WORDS
 from web.services import services
 from web.viewer import require_viewer
 
@@ -42,6 +43,7 @@ def page() -> BaseResponse | str:
         most=search.MOST,
         most_statements=search.MOST_STATEMENTS,
         marked=marked,
+        state_words=STATE_WORDS,
     )
 
 

@@ -2,7 +2,11 @@
 // along the ticks. Everything it shows is in the page; without a script the list reads as it is.
 const replay = document.querySelector("[data-replay]");
 const toggle = replay && replay.querySelector("[data-toggle]");
-if (toggle) start();
+if (toggle) {
+  // after htmx has seen the page: it loads what is opened here
+  if (document.readyState === "complete") start();
+  else addEventListener("load", start);
+}
 
 function start() {
   const speed = replay.querySelector("[data-speed]");
@@ -26,7 +30,7 @@ function start() {
       current = now;
       if (now && scroll) now.scrollIntoView({ block: "nearest", behavior: calm() });
     }
-    replay.classList.toggle("under-way", playing || at > 0);
+    replay.classList.toggle("under-way", playing);
     for (const one of list) one.classList.toggle("ahead", Number(one.dataset.play) > at + 0.0005);
     const whole = length() || 1;
     const head = replay.querySelector("[data-head]");
