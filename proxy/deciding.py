@@ -95,12 +95,29 @@ def sync_first(session: Session) -> bytes:
     return WAIT
 
 
-def note_sql_prepare(session: Session, raw: bytes, decision: Decision) -> None:
-    """PREPARE makes what Bind and EXECUTE can name: one namespace for both."""
-    for statement in decision.facts.statements:
-        if statement.prepares is not None:
-            name = statement.prepares.encode()
-            session.statements[name] = Prepared(raw, decision, is_sql=True)
+def note_sql_prepare(session: Session, raw: bytes, item: InFlight, decision: Decision) -> None:
+    """PREPARE makes what Bind and EXECUTE can name: one namespace for both.
+
+    When it fails, a lone one has changed nothing. In a script nobody knows how far it came: then
+    its names stand for nothing known, which is the strictest.
+    """
+    names = [s.prepares.encode() for s in decision.facts.statements if s.prepares is not None]
+    if not names:
+        return
+    statements = session.statements
+    before = {name: statements.get(name) for name in names} if decision.is_single else {}
+    for name in names:
+        statements[name] = Prepared(raw, decision, is_sql=True)
+
+    def undo() -> None:
+        for name in names:
+            old = before.get(name)
+            if old is None:
+                statements.pop(name, None)
+            else:
+                statements[name] = old
+
+    item.undo = undo
 
 
 def ask_session(session: Session, need: Need) -> None:

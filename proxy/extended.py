@@ -175,7 +175,7 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
     if item.refusal is not None:
         return refusal.execute(item.refusal)
     session.barrier = session.barrier or decision.barrier
-    note_sql_prepare(session, raw, decision)
+    note_sql_prepare(session, raw, item, decision)
     return FORWARD
 
 

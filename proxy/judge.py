@@ -229,15 +229,7 @@ class Judge:
 
     def _resolve(self, raw: bytes, key: str | None, parsed: Parsed) -> Decision | Need:
         state = self._state
-        names = NameContext(
-            search_path=state.search_path if state else None,
-            role=self._acting_role,
-            temp_relations=state.temp_relations if state else None,
-            prepared=self._prepared,
-            temp_views=state.temp_views if state else {},
-        )
-        catalog = self._overlay or self._box.catalog
-        facts = resolve(parsed, catalog, names)
+        facts = resolve(parsed, self._overlay or self._box.catalog, self._names(self._prepared))
         bound = any(
             statement.executes is not None
             or any(effect.relation or effect.function for effect in statement.effects)
@@ -260,6 +252,27 @@ class Judge:
             if key is not None and decision.is_single and not parsed.literal_sensitive:
                 cache.put(key, decision)
         return decision
+
+    def facts_now(self, raw: bytes) -> Facts | None:
+        """Return what a text means by the names as they are now; None = too large for that."""
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeDecodeError:
+            return None
+        if not self._parser.is_cheap(text):
+            return None
+        catalog = self._overlay or self._box.catalog
+        return resolve(self._parser.parse(text), catalog, self._names({}))
+
+    def _names(self, prepared: Mapping[str, Facts]) -> NameContext:
+        state = self._state
+        return NameContext(
+            search_path=state.search_path if state else None,
+            role=self._acting_role,
+            temp_relations=state.temp_relations if state else None,
+            prepared=prepared,
+            temp_views=state.temp_views if state else {},
+        )
 
     def _catalog_need(self, raw: bytes, facts: Facts) -> Need | None:
         box, depends = self._box, self._precedents.depends_on_objects

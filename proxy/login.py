@@ -273,7 +273,7 @@ class Login:
             worker.parser,
             connection.precedents,
             worker.catalogs.box(admission.target, admission.database),
-            PreparedFacts(session.statements),
+            PreparedFacts(session),
             admission.role.name,
         )
         session.judge.encoding_is(ready.parameters.get("client_encoding", "UTF8"))

@@ -251,7 +251,14 @@ def _error(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
     if session.status != _IDLE:
         session.failed = True
     if head.kind in (Kind.QUERY, Kind.FUNCTION, Kind.SYNC):
+        if head.undo is not None:
+            head.undo()
         return result
+    return _skip(session, head, result)
+
+
+def _skip(session: Session, head: InFlight, result: bytes | None) -> bytes | None:
+    """Forget what the target skips up to the next Sync; return what the client gets."""
     skipped = session.queue.skip_to_sync()
     following = session.queue.head
     if following is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.entities import Durability
 from appliance.recording.recorder import Parameter, SessionRecorder, State
@@ -26,19 +26,26 @@ from proxy.wire import backend
 
 
 class PreparedFacts(Mapping[str, Facts]):
-    """The facts of prepared statements by name, as EXECUTE sees them."""
+    """The facts of prepared statements by name, as EXECUTE would run them now.
 
-    def __init__(self, statements: dict[bytes, Prepared]) -> None:
-        self._statements = statements
+    The target resolves their names again when search_path has changed, so they are here too.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     def __getitem__(self, name: str) -> Facts:
-        return self._statements[name.encode()].decision.facts
+        prepared = self._session.statements[name.encode()]
+        facts = self._session.judge.facts_now(prepared.raw) or prepared.decision.facts
+        if not prepared.is_sql:
+            return facts
+        return replace(facts, statements=tuple(s for s in facts.statements if s.prepares == name))
 
     def __iter__(self) -> Iterator[str]:
-        return (name.decode("utf-8", "replace") for name in self._statements)
+        return (name.decode("utf-8", "replace") for name in self._session.statements)
 
     def __len__(self) -> int:
-        return len(self._statements)
+        return len(self._session.statements)
 
 
 @dataclass(slots=True)

@@ -42,7 +42,7 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     session.statements.pop(b"", None)
     if item.refusal is not None:
         return refusal.query(item.refusal)
-    note_sql_prepare(session, raw, decision)
+    note_sql_prepare(session, raw, item, decision)
     session.barrier = session.barrier or decision.barrier
     return FORWARD
 

@@ -91,7 +91,7 @@ class Play:
             Parser(),
             lambda _role: precedents,
             CatalogBox(_CATALOG, generation=1, is_stale=False),
-            PreparedFacts(self.session.statements),
+            PreparedFacts(self.session),
             "app",
         )
         if knows_names:

@@ -206,6 +206,17 @@ def test_a_statement_made_by_sql_prepare_can_be_bound(tmp_path: Path) -> None:
     assert play.records()[-1] == ('EXECUTE "q"', "done")
 
 
+def test_a_prepare_that_failed_does_not_change_what_execute_means(tmp_path: Path) -> None:
+    play = Play(tmp_path)
+    play.client(query("prepare q as select 1")).target(done("PREPARE"), IDLE)
+    first = play.session.statements[b"q"]
+    play.client(query("prepare q as select 2")).target(error("42P05"), IDLE)
+    assert play.session.statements[b"q"] is first
+    play.client(query("deallocate q; prepare q as select 3; select 1/0"))
+    play.target(done("DEALLOCATE"), done("PREPARE"), error("22012"), IDLE)
+    assert b"q" not in play.session.statements
+
+
 class _Stars:
     """A plan and its planner: every value becomes a star."""
 
