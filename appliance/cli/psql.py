@@ -55,7 +55,8 @@ def command(identity: str | None, target: str | None, options: tuple[str, ...]) 
     }
     if gateway.demo:
         environ["PGPASSFILE"] = str(_password_file(gateway.demo, identity))
-    os.execve(program, ["psql", *options], environ)  # noqa: S606 - psql takes our place
+    # By its path, also as argv[0]: psql looks for itself, on PATH if it is only given a name.
+    os.execve(program, [program, *options], environ)  # noqa: S606 - psql takes our place
 
 
 def _running() -> _Gateway:

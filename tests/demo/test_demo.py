@@ -107,18 +107,19 @@ def test_the_printed_lines_connect_and_ctrl_c_removes_everything(folder: Path) -
                 timeout=30,
             )
             assert shown.stdout == "42\n", shown.stderr
-        opened = subprocess.run(
-            [
-                *(sys.executable, "-m", "appliance", "psql", "ana@example.com", "shop"),
-                *("-X", "-At", "-c", "SELECT 'opened'"),
-            ],
-            env=environment(folder),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-        assert opened.stdout == "opened\n", opened.stderr
+        for path in (os.environ["PATH"], str(folder)):  # with a psql of the system's, and with none
+            opened = subprocess.run(
+                [
+                    *(sys.executable, "-m", "appliance", "psql", "ana@example.com", "shop"),
+                    *("-At", "-c", "SELECT 'opened'"),
+                ],
+                env=environment(folder) | {"PATH": path, "PSQLRC": os.devnull},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=30,
+            )
+            assert (opened.returncode, opened.stdout) == (0, "opened\n"), opened.stderr
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     assert not left_behind(folder)
