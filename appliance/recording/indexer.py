@@ -232,6 +232,7 @@ class Indexer:
                 state = recordings.journal_state(self._store, name)
             try:
                 if adopt(path, state, self._store, self._clock, self._signer):
+                    self._forget(name)  # its reader may be in a segment that was cut away
                     count += 1
             except BrokenChain as broken:
                 self._say_damaged(name, broken.position, broken.why)

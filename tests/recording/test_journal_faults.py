@@ -19,7 +19,7 @@ from appliance.recording.indexer import Indexer
 from appliance.recording.journal import Journal
 from appliance.recording.reading import journals_in
 from appliance.recording.recorder import SessionRecorder, State
-from appliance.recording.records import Kind, place_of, segment_name
+from appliance.recording.records import Header, Kind, pack_header, place_of, segment_name
 from appliance.recording.signing import Signer
 from appliance.recording.verify import verify
 from appliance.store.database import Store
@@ -101,6 +101,24 @@ def test_a_torn_tail_is_cut_and_that_is_a_record(
     (kept,) = path.glob("*.torn")
     assert kept.read_bytes() == torn.rstrip(b"\0")
     assert [r.body for r in records_of(path)][: len(whole)] == [r.body for r in whole]
+    assert verify(directory, sqlite_store, public_key=signer.public_key).is_whole
+
+
+def test_a_segment_that_was_begun_but_holds_no_record_is_cut_away(
+    directory: Path, sqlite_store: Store, clock: ManualClock, signer: Signer
+) -> None:
+    write_until_killed(directory, 0.02)
+    (path,) = journals_in(directory)
+    last = records_of(path)[-1]
+    number, used = place_of(last.end)
+    os.truncate(path / segment_name(number), used)
+    with (path / segment_name(number + 1)).open("wb") as file:
+        file.write(pack_header(Header(path.name, number + 1, last.chain)) + bytes(1000))
+    indexer = Indexer(sqlite_store, directory, clock, signer)
+    while indexer.step():
+        pass
+    indexer.close()
+    assert table(sqlite_store, "SELECT DISTINCT end_reason FROM session") == [(DIED,)]
     assert verify(directory, sqlite_store, public_key=signer.public_key).is_whole
 
 
