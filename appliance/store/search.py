@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import peewee
 
@@ -125,6 +126,5 @@ def _latest(text_id: str, times: int) -> FoundStatement | None:
         .order_by(row.at.desc(), row.seq.desc())
         .limit(1)
     )
-    for values in query.tuples():
-        return FoundStatement(*values, times)
-    return None
+    found: Any = query.tuples().first()
+    return FoundStatement(*(*found, times)) if found else None

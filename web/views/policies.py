@@ -84,7 +84,7 @@ def reorder() -> BaseResponse | str:
         raise NotFound(f"no rule is called {name[:60]}")
     rules.reorder(services().store, actor(), now(), wanted)
     if request.headers.get("HX-Request"):
-        return render_template("policies/_rules.html", **listed(), moved=name)
+        return render_template("policies/_rules.html", **listed(moved=name))
     return redirect(url_for("policies.page", _anchor=f"rule-{name}"), 303)
 
 
@@ -139,13 +139,13 @@ def restore() -> BaseResponse:
     return redirect(url_for("policies.page", _anchor=f"rule-{name}"), 303)
 
 
-def listed() -> dict[str, object]:
-    """Return what the list of rules shows."""
+def listed(moved: str = "") -> dict[str, object]:
+    """Return what the list of rules shows; ``moved``: the rule whose new place is told."""
     store = services().store
     records = rules.find(store, size=MAX_SIZE).items
     use = rule_use.of_rules(store, [record.rule.name for record in records], _since())
     shown = [Shown(record, sentence(record.rule), use[record.rule.name]) for record in records]
-    return {"shown": shown, "use_days": USE_DAYS, "moved": "", "since": _since()}
+    return {"shown": shown, "use_days": USE_DAYS, "moved": moved}
 
 
 def _proposed(snapshot: Snapshot, target: str) -> list[PolicyRule]:

@@ -21,7 +21,7 @@ document.addEventListener("click", (event) => {
   if (sheet && !sheet.contains(event.target)) sheet.open = false;
 });
 
-// "/" goes to the search: the page's own list first, else the global one.
+// "/" goes to the search over everything where it is seen (on a desk), else to the page's own list.
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input, textarea, select, [contenteditable]");
   if (event.key === "Escape") {
@@ -32,15 +32,12 @@ document.addEventListener("keydown", (event) => {
     }
   }
   if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const search = document.querySelector("[data-list-search]");
-  const link = document.querySelector("[data-global-search]");
+  const searches = document.querySelectorAll("[data-global-search], [data-list-search]");
+  const search = [...searches].find((one) => one.offsetParent !== null);
   if (search) {
     event.preventDefault();
     search.focus();
     search.select();
-  } else if (link) {
-    event.preventDefault();
-    link.click();
   }
 });
 
