@@ -80,6 +80,9 @@ def _introduce(demo: Demo, story: Story, seconds: float) -> None:
     lines += [
         "  or, also where no psql is installed:  .venv/bin/gatepost psql ana@example.com",
         "",
+        "  other commands, such as session list, take the demo's directory:",
+        f"    GATEPOST_DATA_DIR={demo.data_dir} .venv/bin/gatepost session list",
+        "",
         "  things to try: \\d  ·  as ci-nightly: create table t ()  ·  dbname=nope",
         "                 then open Sessions on the page, and replay what you did",
         "",
