@@ -14,6 +14,7 @@ from tests.e2e import raw
 from tests.e2e.hostile import HOSTILE
 from tests.e2e.raw import RawClient
 from tests.harness.gateway import ANA, CI, Gateway
+from tests.harness.polling import eventually
 
 WAIT_S = 2.0  # generous: on a loaded machine the bystander itself may be late
 
@@ -29,6 +30,11 @@ class Bystander:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    def begin(self) -> None:
+        """Forget the waits so far; return when the next answer is there."""
+        self.longest_s, before = 0.0, self.answers
+        eventually(lambda: self.answers > before or self.failure, what="an answer")
 
     def stop(self) -> None:
         self._stop.set()
@@ -55,7 +61,7 @@ def guarded(shared_gateway: Gateway) -> Gateway:
     return shared_gateway
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bystander(guarded: Gateway) -> Iterator[Bystander]:
     found = Bystander(guarded)
     yield found
@@ -68,6 +74,7 @@ def test_a_hostile_statement_gets_an_answer_and_nobody_else_waits(
     guarded: Gateway, bystander: Bystander, name: str, extended: bool
 ) -> None:
     text = HOSTILE[name]()
+    bystander.begin()
     worker = guarded.processes[1].pid
     with RawClient(guarded.port, timeout_s=60) as client:
         client.log_in(CI, guarded.passwords[CI])
@@ -80,10 +87,10 @@ def test_a_hostile_statement_gets_an_answer_and_nobody_else_waits(
         answer = client.until()
         assert set(raw.kinds(answer)) & set("ECI"), "neither done nor refused"
         assert raw.values(client.ask("SELECT 'alive'")) == [b"alive"]
-    bystander.stop()
+    longest_s = bystander.longest_s
+    bystander.begin()  # it still gets answers
     assert bystander.failure is None
-    assert bystander.answers > 0
-    assert bystander.longest_s < WAIT_S
+    assert max(longest_s, bystander.longest_s) < WAIT_S
     assert guarded.processes[1].poll() is None
     assert guarded.processes[1].pid == worker
     assert "Traceback" not in guarded.log()
