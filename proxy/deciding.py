@@ -80,6 +80,14 @@ def not_in_copy(session: Session) -> None:
         raise ProtocolError("client", "a new statement came in the middle of COPY FROM STDIN")
 
 
+def not_certain(session: Session, *names: bytes) -> bool:
+    """Return whether a message must wait: what it names may not be what it seems."""
+    if session.queue and (session.barrier or any(map(session.is_uncertain, names))):
+        session.wait_for_answers()
+        return True
+    return False
+
+
 def sync_first(session: Session) -> bytes:
     """End the un-synced batch before a Query: behind it PostgreSQL 18 can lose rows.
 
@@ -132,9 +140,12 @@ def ask_session(session: Session, need: Need) -> None:
     def done(row: bytes | None) -> None:
         judge = session.judge
         if need is Need.STATE:
-            judge.names_are(SessionState.from_json(row)) if row else judge.cannot_ask()
-        else:
-            judge.overlay_is(Catalog.from_json(row) if row else None)
+            if row:
+                judge.names_are(SessionState.from_json(row))
+        elif row:
+            judge.overlay_is(Catalog.from_json(row))
+        if not row and not session.skipping:
+            judge.got_no_answer()
         session.resume()
 
     session.to_upstream.append(exchange(sql, synced=synced))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
@@ -15,6 +17,7 @@ from proxy.deciding import (
     WAIT,
     decided,
     disk_failed,
+    not_certain,
     not_in_copy,
     note_sql_prepare,
     unrecorded,
@@ -30,20 +33,21 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("!i")
 LARGE: Final = 64 << 10  # bytes: a larger Bind is recorded in part, and streamed
 _RECORDED = 60 << 10  # bytes of all parameters together: with notes still within a record's bound
+_PORTAL = b"\0portal "  # before its name where statements are named too
 _UNKNOWN_STATEMENT = b"EXECUTE gatepost_unknown_statement"
 
 
 def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     not_in_copy(session)
-    if session.barrier and session.queue:
-        session.wait_for_answers()
-        return WAIT
     body = bytes(view[pos + 5 : end])
     name_end = body.find(b"\0")
     text_end = body.find(b"\0", name_end + 1)
     if name_end < 0 or text_end < 0:
         raise ProtocolError("client", "Parse without its two strings")
-    name, raw = body[:name_end], body[name_end + 1 : text_end]
+    sent_name, raw = body[:name_end], body[name_end + 1 : text_end]
+    name = session.key(sent_name)
+    if not_certain(session, name) if name else not_certain(session):
+        return WAIT
     found = decided(session, raw, Kind.PARSE)
     if found is None:
         return WAIT
@@ -51,7 +55,8 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     item.prepared = Prepared(raw, decision, _types(body, text_end + 1))
     before = session.statements.get(name)
     session.statements[name] = item.prepared
-    item.undo = _restore(session, name, before)
+    session.touching[name] = session.batch
+    item.undo = _restore(session, name, before, item.prepared)
     session.unsynced = True
     if item.refusal is not None:
         try:
@@ -59,7 +64,7 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         except JournalUnavailable:
             item.refusal = unrecorded()
         session.queue.push(item)
-        return refusal.parse(item.refusal, name)
+        return refusal.parse(item.refusal, sent_name)
     session.queue.push(item)
     return FORWARD
 
@@ -73,13 +78,17 @@ def _types(body: bytes, offset: int) -> tuple[int, ...]:
         raise ProtocolError("client", "Parse with fewer parameter types than it says") from None
 
 
-def _restore(session: Session, name: bytes, before: Prepared | None) -> Callable[[], None]:
+def _restore(
+    session: Session, name: bytes, before: Prepared | None, now: Prepared | None
+) -> Callable[[], None]:
     """Return what puts the statement map back when the target did not take the message.
 
     A failing unnamed Parse has destroyed the unnamed statement; a failing named one keeps the old.
     """
 
     def undo() -> None:
+        if session.statements.get(name) is not now:
+            return  # a later batch has made the unnamed one anew
         if before is None or not name:
             session.statements.pop(name, None)
         else:
@@ -89,11 +98,13 @@ def _restore(session: Session, name: bytes, before: Prepared | None) -> Callable
 
 
 def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    if session.barrier and session.queue:
-        session.wait_for_answers()
-        return WAIT
+    not_in_copy(session)
     body = bytes(view[pos + 5 : end])
     portal_name, statement_name, offset = frontend.bind_names(body)
+    portal_name, statement_name = session.key(portal_name), session.key(statement_name)
+    portal_key = _PORTAL + portal_name
+    if not_certain(session, statement_name, *((portal_key,) if portal_name else ())):
+        return WAIT
     prepared = session.statements.get(statement_name)
     raw = prepared.raw if prepared is not None else _UNKNOWN_STATEMENT
     decision = session.decide(raw)  # again: policy, search_path or catalog may have changed
@@ -127,9 +138,29 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
         return refusal.bind(item.refusal)
     bound = prepared or Prepared(raw, decision)
     bound.decision = decision
-    item.portal = Portal(bound, item.records[0])
-    session.portals[portal_name] = item.portal
+    bound.is_recorded = True
+    portal = item.portal = Portal(bound, item.records[0], session.judge.policy)
+    before = session.portals.get(portal_name) if portal_name else None
+    session.portals[portal_name] = portal
+    session.touching[portal_key] = session.batch
+    item.undo = _restore_portal(session, portal_name, before, portal)
     return FORWARD
+
+
+def _restore_portal(
+    session: Session, name: bytes, before: Portal | None, now: Portal
+) -> Callable[[], None]:
+    """Return what puts the map of portals back when the target did not take the Bind."""
+
+    def undo() -> None:
+        if session.portals.get(name) is not now:
+            return
+        if before is None:
+            del session.portals[name]
+        else:
+            session.portals[name] = before
+
+    return undo
 
 
 def _does_not_exist(statement: bytes) -> Refusal:
@@ -140,18 +171,18 @@ def _does_not_exist(statement: bytes) -> Refusal:
 
 
 def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    not_in_copy(session)
     body = bytes(view[pos + 5 : end])
     name_end = body.find(b"\0")
     if name_end < 0 or len(body) != name_end + 5:
         raise ProtocolError("client", "Execute of a wrong length")
-    name = body[:name_end]
+    name = session.key(body[:name_end])
+    if not_certain(session, _PORTAL + name):
+        return WAIT
     portal = session.portals.get(name)
     item = InFlight(Kind.EXECUTE, started=time.monotonic())
     item.max_rows = _HEADER.unpack_from(body, name_end + 1)[0]
     if portal is None:  # a cursor that SQL declared: what it reads was decided at DECLARE
-        if session.barrier and session.queue:
-            session.wait_for_answers()
-            return WAIT
         raw = b'FETCH ALL FROM "' + name.replace(b'"', b'""') + b'"'
         decision = session.decide(raw)
         if decision is None:
@@ -163,10 +194,15 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
         except JournalUnavailable:
             item.refusal = unrecorded()
     else:
-        raw, decision = portal.prepared.raw, portal.prepared.decision
-        if session.gate.closed is not None:
-            item.refusal = session.gate.closed.armed()
+        raw, decision = portal.prepared.raw, portal.decision
+        policy = session.judge.policy
+        if portal.policy is not policy:  # what it means was settled at its Bind
+            decision = replace(decision, verdict=policy.decide(decision.facts))
+        item.refusal = session.refuses(decision)
         item.records = (portal.seq,)
+        if item.refusal is not None:
+            with suppress(JournalUnavailable):
+                item.records = session.record(raw, decision, (), State.REFUSED)[:1]
     item.decision = decision
     item.portal = portal
     item.plan = portal.plan if portal is not None else None
@@ -180,8 +216,9 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
 
 
 def describe(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    not_in_copy(session)
     item = InFlight(Kind.DESCRIBE)
-    name = bytes(view[pos + 6 : end - 1])
+    name = session.key(bytes(view[pos + 6 : end - 1]))
     if end - pos > 6 and view[pos + 5] == ord("S"):
         item.prepared = session.statements.get(name)
     else:
@@ -195,11 +232,17 @@ def close(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     item = InFlight(Kind.CLOSE)
     if end - pos < 7:
         raise ProtocolError("client", "Close of a wrong length")
-    name = bytes(view[pos + 6 : end - 1])
-    if view[pos + 5] == ord("S"):
+    not_in_copy(session)
+    name = session.key(bytes(view[pos + 6 : end - 1]))
+    is_statement = view[pos + 5] == ord("S")
+    key = name if is_statement else _PORTAL + name
+    if not_certain(session, key):
+        return WAIT
+    session.touching[key] = session.batch
+    if is_statement:
         before = session.statements.pop(name, None)
         if before is not None:
-            item.undo = _restore(session, name, before)
+            item.undo = _restore(session, name, before, None)
     else:
         session.portals.pop(name, None)
     session.unsynced = True
@@ -209,6 +252,7 @@ def close(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
 
 def sync(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     session.skipping = session.unsynced = False
+    session.batch += 1
     session.queue.push(InFlight(Kind.SYNC))
     return FORWARD
 

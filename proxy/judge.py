@@ -106,6 +106,7 @@ class Judge:
         self._asked_catalog: bytes | None = None
         self._codec = "utf-8"
         self._names_dirty = True
+        self._is_lost = False  # the session was asked, and did not answer
         self._touched = False  # names were dirtied since the transaction began
         self._precedents = choose(role)
         self._generation = -1
@@ -143,10 +144,18 @@ class Judge:
             self.encoding_is(state.client_encoding)
         self.policy_changed()
 
-    def cannot_ask(self) -> None:
-        """The session cannot be asked now: names stay as they were last known."""
-        self._names_dirty = False
-        self._own_ddl = False
+    def got_no_answer(self) -> None:
+        """The session was asked in vain: for one decision its names may mean anything.
+
+        What was last known is no answer: a client can make the question fail (statement_timeout, a
+        cancel) just when names have changed.
+        """
+        self._is_lost = True
+
+    @property
+    def policy(self) -> Policy:
+        """Return the policy by which the next text is judged."""
+        return self._precedents.policy
 
     def overlay_is(self, catalog: Catalog | None) -> None:
         """Take the catalog as the session itself sees it inside its transaction."""
@@ -162,6 +171,13 @@ class Judge:
         if decision.dirties:
             self._names_dirty = True
             self._touched = True
+        if decision.ends_transaction and self._touched:
+            # Also where another begins at once (AND CHAIN) or the same goes on (ROLLBACK TO):
+            # settings, temporary relations and DDL may be again what they were before.
+            self._names_dirty = True
+            if self._own_ddl or self._overlay is not None:
+                self._own_ddl = True
+                self._box.is_stale = True
 
     def transaction_ended(self) -> None:
         """Take note that no transaction is open any more."""
@@ -176,8 +192,14 @@ class Judge:
 
     # -- deciding ------------------------------------------------------------------------------
 
-    def decide(self, raw: bytes) -> Decision | Need:
-        """Return what is to be done with a text, or what has to be found out first."""
+    def decide(self, raw: bytes, *, can_ask: bool = True) -> Decision | Need:
+        """Return what is to be done with a text, or what has to be found out first.
+
+        ``can_ask`` False: the transaction has failed, so the session can be asked nothing and runs
+        nothing: names are taken as last known, for this once.
+        """
+        if not can_ask:
+            self._is_lost = False
         if self._generation != self._box.generation:
             self._rebind()
         hit = self._free.get(raw)
@@ -200,7 +222,7 @@ class Judge:
             if hit is not None:
                 return hit
         parsed = self._parsed(raw, text)
-        return Need.PARSE if parsed is None else self._resolve(raw, key, parsed)
+        return Need.PARSE if parsed is None else self._resolve(raw, key, parsed, can_ask)
 
     def parse_slowly(self, raw: bytes) -> None:
         """Parse a large text; blocking: called off the loop."""
@@ -216,6 +238,8 @@ class Judge:
 
     def _is_settled(self) -> bool:
         """Return whether what was decided for the present names may be used again."""
+        if self._is_lost:
+            return False
         if self._precedents.depends_on_objects:
             return not (self._names_dirty or self._own_ddl or self._box.is_stale)
         return self._state is not None and self._box.catalog is not None
@@ -227,25 +251,29 @@ class Judge:
             return None
         return self._parser.parse(text)
 
-    def _resolve(self, raw: bytes, key: str | None, parsed: Parsed) -> Decision | Need:
-        state = self._state
+    def _resolve(
+        self, raw: bytes, key: str | None, parsed: Parsed, can_ask: bool
+    ) -> Decision | Need:
         facts = resolve(parsed, self._overlay or self._box.catalog, self._names(self._prepared))
-        bound = any(
+        bound = any(statement.names_more for statement in parsed.statements) or any(
             statement.executes is not None
             or any(effect.relation or effect.function for effect in statement.effects)
             for statement in facts.statements
         )
         if bound or facts.needs_catalog:
             depends = self._precedents.depends_on_objects or facts.needs_catalog
-            if self._names_dirty and (state is None or depends):
+            asks = can_ask and not self._is_lost
+            if asks and self._names_dirty and (self._state is None or depends):
                 return Need.STATE
-            need = self._catalog_need(raw, facts)
+            need = self._catalog_need(raw, facts, can_ask=asks)
             if need is not None:
                 return need
         self._slow = None
         self._asked_catalog = None
         decision = self._decision(facts)
         private = any(s.executes is not None for s in facts.statements) or facts.needs_catalog
+        private = private or self._is_lost
+        self._is_lost = False
         if not private and len(raw) <= _CACHED_TEXT:
             cache = self._bound if bound else self._free
             cache.put(raw, decision)
@@ -265,7 +293,7 @@ class Judge:
         return resolve(self._parser.parse(text), catalog, self._names({}))
 
     def _names(self, prepared: Mapping[str, Facts]) -> NameContext:
-        state = self._state
+        state = None if self._is_lost else self._state
         return NameContext(
             search_path=state.search_path if state else None,
             role=self._acting_role,
@@ -274,9 +302,9 @@ class Judge:
             temp_views=state.temp_views if state else {},
         )
 
-    def _catalog_need(self, raw: bytes, facts: Facts) -> Need | None:
+    def _catalog_need(self, raw: bytes, facts: Facts, *, can_ask: bool) -> Need | None:
         box, depends = self._box, self._precedents.depends_on_objects
-        if self._own_ddl and (depends or facts.needs_catalog):
+        if can_ask and self._own_ddl and (depends or facts.needs_catalog):
             return Need.OVERLAY
         is_old = box.catalog is None or (depends and box.is_stale and self._overlay is None)
         if not (is_old or facts.needs_catalog) or self._asked_catalog == raw:
@@ -294,7 +322,11 @@ class Judge:
         dirties = any(
             s.changes_state
             and not s.transaction
-            and (not s.settings or any(c.name in _NAME_SETTINGS for c in s.settings))
+            and (
+                s.kind != "VariableSetStmt"  # set_config() may stand beside anything else
+                or not s.settings
+                or any(c.name in _NAME_SETTINGS for c in s.settings)
+            )
             for s in statements
         )
         classes = {effect.cls for s in statements for effect in s.effects}
@@ -305,6 +337,7 @@ class Judge:
             or dirties
             or any(
                 s.prepares is not None
+                or s.copy == "in"  # the target takes for data whatever follows
                 or (s.changes_state and s.transaction not in ("begin", "savepoint", "release"))
                 for s in statements
             ),

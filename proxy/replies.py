@@ -182,6 +182,8 @@ def _command_complete(session: Session, view: memoryview, pos: int, end: int) ->
     if tag in ("ROLLBACK", "COMMIT"):
         session.failed = False
     session.queue.copy_in = False
+    if tag in _FORGETTING:
+        _forget(session, head, tag)
     if head.kind is Kind.QUERY:
         if head.at < len(head.records):
             session.outcome(head.records[head.at], State.DONE, head, tag=tag, rows=rows)
@@ -200,11 +202,25 @@ def _command_complete(session: Session, view: memoryview, pos: int, end: int) ->
     return FORWARD
 
 
+def _forget(session: Session, head: InFlight, tag: str) -> None:
+    """Drop what was deallocated, else the names of a long session would pile up."""
+    statements = session.statements
+    if tag != "DEALLOCATE":
+        unnamed = statements.get(b"")
+        statements.clear()
+        if unnamed is not None:
+            statements[b""] = unnamed
+    elif head.decision is not None and head.at < len(head.decision.facts.statements):
+        name = head.decision.facts.statements[head.at].deallocates
+        statements.pop((name or "").encode("utf-8", "surrogateescape"), None)
+
+
 def _portal_suspended(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     head = _head(session, view, pos)
     session.queue.pop()
     if head.own:
         return DROP
+    _executed(session, head)
     if head.portal is not None:
         head.portal.rows += head.max_rows
         head.portal.is_done = True
@@ -322,6 +338,7 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
 
 
 _IDLE, _FAILED = ord("I"), ord("E")
+_FORGETTING = frozenset({"DEALLOCATE", "DEALLOCATE ALL", "DISCARD ALL"})
 _ROWS_FOR = frozenset({Kind.QUERY, Kind.EXECUTE})
 
 # Which messages an answer may belong to; another combination ends the session.

@@ -74,7 +74,7 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
 
 
 _COPY_DATA, _BIND = ord("d"), ord("B")
-_MAY_WAIT = frozenset(b"QPBEF")
+_MAY_WAIT = frozenset(b"QPBECF")
 _NEVER_SKIPPED = frozenset(b"SX")
 
 # What is not in it ends the session.

@@ -35,8 +35,10 @@ class PreparedFacts(Mapping[str, Facts]):
         self._session = session
 
     def __getitem__(self, name: str) -> Facts:
-        prepared = self._session.statements[name.encode()]
-        facts = self._session.judge.facts_now(prepared.raw) or prepared.decision.facts
+        prepared = self._session.statements[name.encode("utf-8", "surrogateescape")]
+        facts = self._session.judge.facts_now(prepared.raw)
+        if facts is None:  # too large to be read again at once: then nobody knows
+            raise KeyError(name)
         if not prepared.is_sql:
             return facts
         return replace(facts, statements=tuple(s for s in facts.statements if s.prepares == name))
@@ -64,6 +66,7 @@ class Session:
 
     __slots__ = (
         "barrier",
+        "batch",
         "commands",
         "failed",
         "fastpath",
@@ -92,6 +95,7 @@ class Session:
         "target_tail_needs",
         "to_client",
         "to_upstream",
+        "touching",
         "unsynced",
         "wait",
     )
@@ -124,6 +128,8 @@ class Session:
         self.unsynced = False  # extended messages without their Sync: a transaction may be open
         self.barrier = False  # what is in flight may change what the next text means
         self.saw_fatal = False
+        self.batch = 0  # how many Syncs the client sent
+        self.touching: dict[bytes, int] = {}  # names -> the batch that last touched them
         self.wait = Wait.NOTHING
         self.ready_records: tuple[int, ...] | None = None  # recorded, waiting for the disk
         self.ready_failed = False  # ... which did not take them
@@ -169,8 +175,12 @@ class Session:
                 self.target_tail += view[used:]
         if not self.queue:
             self.barrier = False
+            if self.touching:
+                self.touching.clear()
             if self.wait is Wait.DRAIN:
                 self.resume()
+        elif self.wait is Wait.DRAIN and self.queue.copy_in:
+            self.resume()  # only the client can end the copy: look at what it wants instead
 
     def resume(self) -> None:
         """Go on with the client's messages: what was waited for is there."""
@@ -194,14 +204,10 @@ class Session:
 
     def decide(self, raw: bytes) -> Decision | None:
         """Return the decision, or None when the client has to wait for one."""
-        decision = self.judge.decide(raw)
+        decision = self.judge.decide(raw, can_ask=not self.failed)
         if isinstance(decision, Decision):
             return decision
         if decision is Need.STATE or decision is Need.OVERLAY:
-            if self.failed:
-                # Nothing but the end of the transaction can run: names decide nothing now.
-                self.judge.cannot_ask()
-                return self.decide(raw)
             self.wait = Wait.EXCHANGE
             deciding.ask_session(self, decision)
         else:
@@ -230,6 +236,9 @@ class Session:
         verdict = decision.verdict
         durability = Durability.DURABLE if decision.durable else None
         write = self.recorder.statement
+        for statement in statements:
+            if statement.executes is not None:
+                self._record_prepared(statement.executes)
         if len(statements) <= 1:
             mark = statements[0].fingerprint if statements else ""
             return (
@@ -247,6 +256,32 @@ class Session:
             )
             for s in statements
         )
+
+    def _record_prepared(self, name: str) -> None:
+        """Journal the text that a Parse gave to the name which an EXECUTE uses."""
+        prepared = self.statements.get(name.encode("utf-8", "surrogateescape"))
+        if prepared is None or prepared.is_recorded:
+            return
+        prepared.is_recorded = True
+        recorder = self.recorder
+        text, verdict = self.judge.text_of(prepared.raw), prepared.decision.verdict
+        seq = recorder.statement(text, (), verdict, State.SENT)
+        self.outcomes.append(lambda: recorder.outcome(seq, State.DONE, tag="PREPARE"))
+
+    # -- names of statements and portals -------------------------------------------------------
+
+    def key(self, name: bytes) -> bytes:
+        """Return a name as it is kept here: the target has it in its own encoding."""
+        if name.isascii():
+            return name
+        return name.decode(self.judge.codec, "surrogateescape").encode("utf-8", "surrogateescape")
+
+    def is_uncertain(self, name: bytes) -> bool:
+        """Return whether an earlier batch, not answered yet, decides what a name stands for.
+
+        Within one batch there is no doubt: where the earlier message fails, the later is skipped.
+        """
+        return self.touching.get(name, self.batch) != self.batch
 
     def waits_for_disk(self, decision: Decision, records: tuple[int, ...]) -> bool:
         """Return whether the records must reach the disk first; then the client waits."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from appliance.policy.engine import Policy
 from proxy.judge import Decision
 from proxy.results import ResultPlan
 
@@ -9,7 +10,7 @@ from proxy.results import ResultPlan
 class Prepared:
     """A prepared statement: its text and what was decided about it."""
 
-    __slots__ = ("decision", "is_sql", "oids", "plan", "raw")
+    __slots__ = ("decision", "is_recorded", "is_sql", "oids", "plan", "raw")
 
     def __init__(
         self,
@@ -23,16 +24,19 @@ class Prepared:
         self.decision = decision
         self.plan: ResultPlan | None = None  # of Describe of the statement
         self.is_sql = is_sql  # made by PREPARE; ``raw`` is the text with the PREPARE in it
+        self.is_recorded = is_sql  # the record has the text already
         self.oids = oids  # the parameter types that the client gave
 
 
 class Portal:
     """A bound statement: recorded once, at Bind, since planning can already run code."""
 
-    __slots__ = ("is_done", "plan", "prepared", "rows", "seq")
+    __slots__ = ("decision", "is_done", "plan", "policy", "prepared", "rows", "seq")
 
-    def __init__(self, prepared: Prepared, seq: int) -> None:
+    def __init__(self, prepared: Prepared, seq: int, policy: Policy | None = None) -> None:
         self.prepared = prepared
+        self.decision = prepared.decision  # a later Bind may find another
+        self.policy = policy  # by which it was decided
         self.seq = seq
         self.plan = prepared.plan  # or that of Describe of the portal
         self.rows = 0  # handed out so far by partial Executes
