@@ -36,17 +36,18 @@ def main() -> int:
     clock = clock_from_environment()
     listener = socket.socket(fileno=options.listen_fd)
     listener.setblocking(False)
-    try:
-        store = open_store(config.store_url)
-        wait_for_store(config, store, clock, listener)
-        worker = Worker(config, store, clock, listener, options.worker)
-    except GatepostError as error:
-        log.error("the worker cannot start", error=str(error))
-        return error.exit_code
     ended = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, ended.set)
     _watch_parent(ended)
+    try:
+        store = open_store(config.store_url)
+        if not wait_for_store(config, store, clock, listener, ended):
+            return 0
+        worker = Worker(config, store, clock, listener, options.worker)
+    except GatepostError as error:
+        log.error("the worker cannot start", error=str(error))
+        return error.exit_code
     watching = gevent.spawn(Watcher(worker).run)
     worker.start_accepting()
     log.info("serving", worker=options.worker, version=worker.snapshot.version)

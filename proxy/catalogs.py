@@ -12,7 +12,7 @@ from gevent.event import AsyncResult
 from appliance.entities import Target
 from appliance.errors import GatepostError
 from appliance.sql.catalog import Catalog
-from proxy.judge import CatalogBox
+from proxy.decision import CatalogBox
 
 log = structlog.get_logger("proxy")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from proxy.judge import Need
+from proxy.decision import Need
 
 
 class Wait(Enum):
@@ -33,10 +34,22 @@ class AwaitDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class Work:
+    """Ask the shell to call ``run`` off the loop, then ``resume()``."""
+
+    run: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """Ask the shell to call ``resume()`` soon: other sessions have waited long enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """Ask the shell to close both sides, once what was queued is sent. ``reason`` is recorded."""
 
     reason: str
 
 
-Command = Prepare | AwaitDisk | Finish
+Command = Prepare | AwaitDisk | Work | Yield | Finish

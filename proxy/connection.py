@@ -15,9 +15,9 @@ import structlog
 from appliance.errors import JournalUnavailable, ProtocolError
 from appliance.identity.login import Admission
 from appliance.policy.subject import Subject
-from proxy.commands import AwaitDisk, Finish, Prepare
+from proxy.commands import AwaitDisk, Finish, Prepare, Work, Yield
+from proxy.decision import Need, Precedents
 from proxy.endpoint import EOF, WOULD_BLOCK, Endpoint
-from proxy.judge import Need, Precedents
 from proxy.session import Session
 from proxy.upstream import Upstream, send_cancel
 
@@ -129,6 +129,9 @@ class Connection:
                     return
                 self.session.upstream_data(scratch[:size])
                 self._flush()
+                if self.session.has_more and not self.is_closed:
+                    self._more_from_target()
+                    return
                 if self.is_closed or not (self.target.is_reading and self.target.has_buffered):
                     return
             gevent.get_hub().loop.run_callback(self._again, self.target)
@@ -138,6 +141,25 @@ class Connection:
             self._target_left()
         except Exception:  # as above
             self._crashed()
+
+    def _more_from_target(self) -> None:
+        """Let others have their turn before the rest of what the target sent at once."""
+        self.target.stop_reading()
+        gevent.get_hub().loop.run_callback(self._next_turn)
+
+    def _next_turn(self) -> None:
+        if self.is_closed or self._is_ending:
+            return
+        if self.client.pending:
+            return  # goes on when the client has taken it
+        self._run(self.session.upstream_data, memoryview(b""))
+        if self.is_closed:
+            return
+        if self.session.has_more:
+            self._more_from_target()
+        elif not self.client.pending:
+            self.target.start_reading()
+            self._catch_up(self.target)
 
     def _again(self, endpoint: Endpoint) -> None:
         """Go on with what TLS holds, after other sessions had their turn."""
@@ -149,6 +171,8 @@ class Connection:
             if self.client.send_pending():
                 if self._is_ending:
                     self._drop()
+                elif self.session.has_more:
+                    self._next_turn()
                 else:
                     self.target.start_reading()
                     self._catch_up(self.target)
@@ -206,6 +230,10 @@ class Connection:
                     self.worker.spawn(self._prepare, need, raw)
                 case AwaitDisk(position):
                     self.worker.journal.when_durable(position, self._on_disk)
+                case Work(run):
+                    self.worker.spawn(self._work, run)
+                case Yield():
+                    gevent.get_hub().loop.run_callback(self.go_on)
                 case Finish(reason):
                     self.close(reason)
 
@@ -215,6 +243,19 @@ class Connection:
             self.worker.prepare(self, need, raw)
         except Exception:
             log.exception("a decision could not be prepared", session=self.id)
+        self.go_on()
+
+    def _work(self, run: Callable[[], None]) -> None:
+        try:
+            self.worker.run_blocking(run)
+        except Exception:
+            log.exception("work off the loop failed", session=self.id)
+            self._say_and_close(
+                "XX000",
+                "gatepost: an internal error ended this session",
+                "Connect again; the gateway's log has the details.",
+                "internal error",
+            )
         self.go_on()
 
     def go_on(self) -> None:

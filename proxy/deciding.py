@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
@@ -10,9 +11,9 @@ from appliance.policy.verdict import Verdict
 from appliance.policy.wording import refusal_text
 from appliance.recording.recorder import State
 from appliance.sql.catalog import CATALOG_SQL, STATE_SQL, Catalog, SessionState
-from proxy.commands import Wait
+from proxy.commands import Wait, Work
+from proxy.decision import Decision, Need
 from proxy.inflight import InFlight, Kind
-from proxy.judge import Decision, Need
 from proxy.own import exchange
 from proxy.refusal import Refusal
 from proxy.statements import Prepared
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 FLUSH: Final = b"H\0\0\0\4"
 SYNC: Final = b"S\0\0\0\4"
+
+MANY: Final = 64  # statements of a script: more are recorded off the loop
 
 # What a handler returns instead of replacement bytes.
 FORWARD: Final = None
@@ -67,6 +70,10 @@ def record(session: Session, raw: bytes, item: InFlight, decision: Decision) -> 
             item.refusal = unrecorded()
         return True
     state = State.SENT if item.refusal is None else State.REFUSED
+    if len(decision.parts) > MANY:
+        session.wait = Wait.TASK
+        session.commands.append(Work(partial(session.record_ahead, raw, decision, state)))
+        return False
     try:
         item.records = session.record(raw, decision, (), state)
     except JournalUnavailable:

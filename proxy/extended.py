@@ -127,7 +127,7 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
         codec = session.judge.codec
         parameters = bindings.bind_parameters(body, offset, _RECORDED, types, codec)
         try:
-            item.records = session.record(text, decision, parameters, state)[:1]
+            item.records = session.record(text, decision, parameters, state, whole=True)
         except JournalUnavailable:
             item.refusal = unrecorded()
         if item.refusal is None and session.waits_for_disk(decision, item.records):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import IntEnum
 
-from proxy.judge import Decision
+from proxy.decision import Decision
 from proxy.refusal import Refusal
 from proxy.results import ResultPlan
 from proxy.statements import Portal, Prepared

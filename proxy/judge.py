@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass
 
 from appliance.policy.engine import Policy
 from appliance.policy.verdict import Action, Verdict
@@ -15,70 +14,23 @@ from appliance.sql.parser import Parsed, Parser
 from appliance.sql.resolve import resolve
 from appliance.sql.skeleton import skeleton
 from proxy.cache import TwoGenerations
+from proxy.decision import CatalogBox, Decision, Need, Precedents, parts_of
 from proxy.encodings import codec_of
 
 # Settings on which the meaning of a name depends.
 _NAME_SETTINGS = frozenset({"search_path", "role", "session_authorization", "all"})
 _DURABLE_CLASSES = frozenset({EffectClass.DDL, EffectClass.DCL})
 _CACHED_TEXT = 16 << 10  # bytes; larger texts are parsed again rather than kept
-_CACHE_ENTRIES = 2048
-
-
-class Need(Enum):
-    """Why a text cannot be decided at once."""
-
-    STATE = auto()  # ask the session itself for its search_path, role and temporary relations
-    OVERLAY = auto()  # read the catalog through the session: it has DDL of its own not committed
-    PARSE = auto()  # a large text: parse off the loop
-    CATALOG = auto()  # the target's catalog has to be read again
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What is to be done with one text.
+class _Slow:
+    """What was found out about one large text off the loop, and in which context."""
 
-    ``barrier``: nothing after it is forwarded until it has finished. ``dirties``: after it the
-    meaning of names is uncertain. ``durable``: its record must be on disk before it runs.
-    """
-
-    facts: Facts
-    verdict: Verdict
-    barrier: bool = False
-    dirties: bool = False
-    ends_transaction: bool = False
-    has_ddl: bool = False
-    durable: bool = False
-
-    @property
-    def is_single(self) -> bool:
-        return len(self.facts.statements) <= 1
-
-
-@dataclass(slots=True)
-class CatalogBox:
-    """One target database's catalog as this worker has it; replaced in place by its keeper."""
-
-    catalog: Catalog | None = None
-    generation: int = 0
-    is_stale: bool = True
-
-
-@dataclass(slots=True)
-class Precedents:
-    """One policy and what it decided: shared by all sessions that are alike under one snapshot."""
-
-    policy: Policy
-    depends_on_objects: bool
-    caches: dict[object, TwoGenerations[bytes | str, Decision]] = field(default_factory=dict)
-
-    def cache(self, key: object) -> TwoGenerations[bytes | str, Decision]:
-        """Return the decisions that hold for one context of names."""
-        found = self.caches.get(key)
-        if found is None:
-            if len(self.caches) > 64:
-                self.caches.clear()
-            found = self.caches[key] = TwoGenerations(_CACHE_ENTRIES)
-        return found
+    raw: bytes
+    parsed: Parsed
+    context: tuple[object, ...]
+    decision: Decision
 
 
 class Judge:
@@ -101,7 +53,7 @@ class Judge:
         self._state: SessionState | None = None
         self._overlay: Catalog | None = None
         self._own_ddl = False  # not committed: other connections do not see it
-        self._slow: tuple[bytes, Parsed] | None = None
+        self._slow: _Slow | None = None
         self._long_text: tuple[bytes, PreparedText] | None = None
         self._asked_catalog: bytes | None = None
         self._codec = "utf-8"
@@ -224,11 +176,22 @@ class Judge:
         parsed = self._parsed(raw, text)
         return Need.PARSE if parsed is None else self._resolve(raw, key, parsed, can_ask)
 
-    def parse_slowly(self, raw: bytes) -> None:
-        """Parse a large text; blocking: called off the loop."""
+    def decide_slowly(self, raw: bytes) -> None:
+        """Decide a large text as far as it can be now; blocking: called off the loop."""
         text = raw.decode(self._codec, "replace")
-        self._slow = (raw, self._parser.parse(text))
+        context = self._context()
+        parsed = self._parser.parse(text)
+        decision = self._decision(self._facts(parsed), self._precedents.make_policy())
+        self._slow = _Slow(raw, parsed, context, decision)
         self._long_text = (raw, prepare(text))
+
+    def _context(self) -> tuple[object, ...]:
+        """Return on what a decision depends besides its text."""
+        catalog = self._overlay or self._box.catalog
+        return self._precedents, self._state, self._is_lost, catalog, self._codec
+
+    def _facts(self, parsed: Parsed) -> Facts:
+        return resolve(parsed, self._overlay or self._box.catalog, self._names(self._prepared))
 
     def text_of(self, raw: bytes) -> str | PreparedText:
         """Return a text as it is recorded; hashing a large one was done off the loop."""
@@ -245,8 +208,8 @@ class Judge:
         return self._state is not None and self._box.catalog is not None
 
     def _parsed(self, raw: bytes, text: str) -> Parsed | None:
-        if self._slow is not None and self._slow[0] == raw:
-            return self._slow[1]
+        if self._slow is not None and self._slow.raw == raw:
+            return self._slow.parsed
         if not self._parser.is_cheap(text):
             return None
         return self._parser.parse(text)
@@ -254,7 +217,10 @@ class Judge:
     def _resolve(
         self, raw: bytes, key: str | None, parsed: Parsed, can_ask: bool
     ) -> Decision | Need:
-        facts = resolve(parsed, self._overlay or self._box.catalog, self._names(self._prepared))
+        slow = self._slow if self._slow is not None and self._slow.raw == raw else None
+        if slow is not None and slow.context != self._context():
+            return Need.PARSE  # what was found out off the loop is about other names or rules
+        facts = slow.decision.facts if slow is not None else self._facts(parsed)
         bound = any(statement.names_more for statement in parsed.statements) or any(
             statement.executes is not None
             or any(effect.relation or effect.function for effect in statement.effects)
@@ -270,7 +236,7 @@ class Judge:
                 return need
         self._slow = None
         self._asked_catalog = None
-        decision = self._decision(facts)
+        decision = slow.decision if slow else self._decision(facts, self._precedents.policy)
         private = any(s.executes is not None for s in facts.statements) or facts.needs_catalog
         private = private or self._is_lost
         self._is_lost = False
@@ -312,11 +278,11 @@ class Judge:
         self._asked_catalog = raw
         return Need.CATALOG
 
-    def _decision(self, facts: Facts) -> Decision:
+    def _decision(self, facts: Facts, policy: Policy) -> Decision:
         refused = self._encoding_refusal(facts)
         if refused:
             facts = Facts(facts.statements, refusal=refused)
-        verdict = self._precedents.policy.decide(facts)
+        verdict = policy.decide(facts)
         statements = facts.statements
         ends = any(s.transaction in ("commit", "rollback", "rollback_to") for s in statements)
         dirties = any(
@@ -345,6 +311,7 @@ class Judge:
             ends_transaction=ends,
             has_ddl=EffectClass.DDL in classes or EffectClass.UNKNOWN in classes,
             durable=bool(classes & _DURABLE_CLASSES),
+            parts=parts_of(facts, verdict),
         )
 
     @staticmethod

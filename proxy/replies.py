@@ -34,6 +34,8 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
     pos = start = 0
     out = session.to_client
     session.target_tail_needs = 5
+    session.has_more = False
+    turns = _TURNS
     if session.pass_from_target:
         pos = min(size, session.pass_from_target)
         session.pass_from_target -= pos
@@ -66,6 +68,10 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
             raise ProtocolError("upstream", f"message of type {chr(kind)} is too large")
         if end > size:
             session.target_tail_needs = end - pos
+            break
+        turns -= 1
+        if turns < 0:
+            session.has_more = True  # others have waited long enough for this session
             break
         handler = TABLE.get(kind)
         if handler is None:
@@ -337,6 +343,7 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
     return DROP if head.own else FORWARD
 
 
+_TURNS = 256  # messages that are looked at in one go: a few ms
 _IDLE, _FAILED = ord("I"), ord("E")
 _FORGETTING = frozenset({"DEALLOCATE", "DEALLOCATE ALL", "DISCARD ALL"})
 _ROWS_FOR = frozenset({Kind.QUERY, Kind.EXECUTE})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.errors import ProtocolError
 from proxy import extended, simple
+from proxy.commands import Wait, Yield
 from proxy.deciding import FORWARD, WAIT
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
     pos = start = 0
     out = session.to_upstream
     session.tail_needs = 5
+    turns = _TURNS
     if session.pass_from_client:
         pos = min(size, session.pass_from_client)
         session.pass_from_client -= pos
@@ -51,9 +53,15 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
             if size - pos < needs:
                 session.tail_needs = needs
                 break
-        if kind in _MAY_WAIT and start < pos:
-            out.append(view[start:pos])  # what a wait puts in goes behind what came before it
-            start = pos
+        if kind in _MAY_WAIT:
+            if start < pos:
+                out.append(view[start:pos])  # what a wait puts in goes behind what came before it
+                start = pos
+            turns -= 1
+            if turns < 0:  # others have waited long enough for this session
+                session.wait = Wait.TASK
+                session.commands.append(Yield())
+                break
         result = handler(session, view, pos, min(end, size))
         if result is WAIT:
             break
@@ -74,6 +82,7 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
 
 
 _COPY_DATA, _BIND = ord("d"), ord("B")
+_TURNS = 96  # messages that are judged in one go: a few ms
 _MAY_WAIT = frozenset(b"QPBECF")
 _NEVER_SKIPPED = frozenset(b"SX")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from proxy.judge import Decision
+    from proxy.decision import Decision
 
 Buffer = bytes | bytearray | memoryview
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from appliance.entities import Durability
+from appliance.errors import JournalUnavailable
 from appliance.recording.recorder import Parameter, SessionRecorder, State
 from appliance.sql.facts import Facts
 from proxy import deciding, replies, requests
 from proxy.commands import AwaitDisk, Command, Prepare, Wait
+from proxy.decision import Decision, Need
 from proxy.inflight import InFlight, Kind, Queue
-from proxy.judge import Decision, Judge, Need
+from proxy.judge import Judge
 from proxy.refusal import Refusal
 from proxy.results import Buffer, ResultPlanner
 from proxy.statements import Portal, Prepared
@@ -71,6 +73,7 @@ class Session:
         "failed",
         "fastpath",
         "gate",
+        "has_more",
         "is_durable",
         "judge",
         "message_limit",
@@ -137,6 +140,7 @@ class Session:
         self.tail_needs = 5  # bytes until it is worth looking again
         self.target_tail = bytearray()
         self.target_tail_needs = 5
+        self.has_more = False  # the target's messages in ``target_tail`` wait for another turn
         self.pass_from_client = 0  # bytes of a large message that only pass through
         self.pass_from_client_dropped = False
         self.pass_from_target = 0
@@ -161,7 +165,10 @@ class Session:
                 self.tail += view[used:]
 
     def upstream_data(self, view: memoryview) -> None:
-        """Take bytes from the target; raises ProtocolError("upstream")."""
+        """Take bytes from the target; raises ProtocolError("upstream").
+
+        ``has_more`` says afterwards that messages are left for another turn: call again, with b"".
+        """
         if self.target_tail:
             self.target_tail += view
             if len(self.target_tail) < self.target_tail_needs:
@@ -229,8 +236,13 @@ class Session:
         decision: Decision,
         parameters: Sequence[Parameter],
         state: State = State.SENT,
+        *,
+        whole: bool = False,
     ) -> tuple[int, ...]:
-        """Journal a message's statements; returns their numbers. Raises JournalUnavailable."""
+        """Journal a message's statements; returns their numbers. Raises JournalUnavailable.
+
+        ``whole``: the text stands for one of the decision's statements, and is one record.
+        """
         text = self.judge.text_of(raw)
         statements = decision.facts.statements
         verdict = decision.verdict
@@ -239,23 +251,30 @@ class Session:
         for statement in statements:
             if statement.executes is not None:
                 self._record_prepared(statement.executes)
-        if len(statements) <= 1:
+        if len(statements) <= 1 or whole:
             mark = statements[0].fingerprint if statements else ""
             return (
                 write(text, parameters, verdict, state, fingerprint=mark, durability=durability),
             )
-        whole = text if isinstance(text, str) else text.text
+        script = raw.decode(self.judge.codec, "replace")  # offsets are of what was sent
         return tuple(
             write(
-                whole[s.start : s.end],
+                script[s.start : s.end],
                 parameters,
-                verdict,
+                part,
                 state,
                 fingerprint=s.fingerprint,
                 durability=durability,
             )
-            for s in statements
+            for s, part in zip(statements, decision.parts, strict=True)
         )
+
+    def record_ahead(self, raw: bytes, decision: Decision, state: State) -> None:
+        """Record a long script off the loop; the client waits until it is looked at again."""
+        try:
+            self.ready_records = self.record(raw, decision, (), state)
+        except JournalUnavailable:
+            self.ready_records, self.ready_failed = (), True
 
     def _record_prepared(self, name: str) -> None:
         """Journal the text that a Parse gave to the name which an EXECUTE uses."""

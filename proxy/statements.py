@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from appliance.policy.engine import Policy
-from proxy.judge import Decision
+from proxy.decision import Decision
 from proxy.results import ResultPlan
 
 

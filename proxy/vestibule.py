@@ -8,6 +8,7 @@ from typing import Any
 
 import gevent
 import structlog
+from gevent.event import Event
 
 from appliance import tls
 from appliance.clock import Clock
@@ -33,8 +34,10 @@ _SORRY = error_response(
 )
 
 
-def wait_for_store(config: Config, store: Store, clock: Clock, listener: socket.socket) -> None:
-    """Return when the store answers; until then every client is told so."""
+def wait_for_store(
+    config: Config, store: Store, clock: Clock, listener: socket.socket, ended: Event
+) -> bool:
+    """Return when the store answers (True) or the worker is to end; clients are told so far."""
     pool = gevent.get_hub().threadpool
     accepting: Any = None
     while True:
@@ -47,11 +50,13 @@ def wait_for_store(config: Config, store: Store, clock: Clock, listener: socket.
                 context = tls.server_tls(config, clock.now()).context
                 accepting = gevent.get_hub().loop.io(listener.fileno(), 1)
                 accepting.start(_accept, listener, config, context)
-        gevent.sleep(_EVERY_S)
+        if ended.wait(_EVERY_S):
+            break
     if accepting is not None:
         accepting.stop()
         accepting.close()
-        log.info("the store answers")
+        log.info("no more waiting for the store")
+    return not ended.is_set()
 
 
 def _accept(listener: socket.socket, config: Config, context: ssl.SSLContext) -> None:

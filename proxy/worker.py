@@ -6,7 +6,8 @@ import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import gevent
 import structlog
@@ -30,7 +31,7 @@ from appliance.store.database import Store
 from proxy.cancel import CancelBus, CancelKeys, bus_directory
 from proxy.catalogs import Catalogs
 from proxy.connection import Connection
-from proxy.judge import Need, Precedents
+from proxy.decision import Need, Precedents
 from proxy.login import Login
 from proxy.refusal import Refusal
 from proxy.session import Gate
@@ -199,7 +200,8 @@ class Worker:
                 for rule in self.snapshot.rules
                 if rule.enabled
             )
-            found = Precedents(policy, names_matter)
+            make = partial(Policy, self.snapshot, subject, self._rulebook)
+            found = Precedents(policy, names_matter, make)
             self._precedents[subject] = found
         return found
 
@@ -222,7 +224,7 @@ class Worker:
     def prepare(self, connection: Connection, need: Need, raw: bytes) -> None:
         """Do, in a greenlet, what a decision needs before it can be made."""
         if need is Need.PARSE:
-            self.run_blocking(connection.session.judge.parse_slowly, raw)
+            self.run_blocking(connection.session.judge.decide_slowly, raw)
         elif need is Need.CATALOG:
             admission = connection.admission
             self.catalogs.refresh(admission.target, admission.database)
@@ -245,8 +247,17 @@ class Worker:
 
     def run_blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Run something that blocks in the thread pool; waits in the calling greenlet."""
-        result: T = gevent.get_hub().threadpool.apply(function, args)
-        return result
+
+        def run() -> tuple[T | None, BaseException | None]:
+            try:
+                return function(*args), None
+            except BaseException as error:  # raised again below: the pool would print it
+                return None, error
+
+        result, error = gevent.get_hub().threadpool.apply(run)
+        if error is not None:
+            raise error
+        return cast(T, result)
 
     def call_soon(self, function: Callable[[], None]) -> None:
         """Run something on the loop; may be called from any thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from appliance.recording.records import Kind as RecordKind
 from appliance.recording.signing import Signer
 from appliance.sql.catalog import Catalog, SessionState
 from appliance.sql.parser import Parser
-from proxy.judge import CatalogBox, Judge, Precedents
+from proxy.decision import CatalogBox, Precedents
+from proxy.judge import Judge
 from proxy.session import Gate, PreparedFacts, Session
 from proxy.wire import backend, codes, frontend
 from proxy.wire.framing import MessageBuffer, client_rules, upstream_rules
@@ -83,7 +85,9 @@ class Play:
             identity, target, "shop", "app", None, frozenset({"app"}), "psql", "192.0.2.7"
         )
         policy = Policy(snapshot, subject)
-        precedents = Precedents(policy, policy.depends_on_objects)
+        precedents = Precedents(
+            policy, policy.depends_on_objects, partial(Policy, snapshot, subject)
+        )
         self.gate = Gate()
         recorder = SessionRecorder(self.journal, start)
         self.session = Session(recorder, self.gate, {}, **options)

@@ -10,7 +10,7 @@ from appliance.entities import PolicyRule
 from appliance.errors import JournalUnavailable, ProtocolError
 from appliance.recording.recorder import State
 from proxy.commands import AwaitDisk, Finish, Prepare
-from proxy.judge import Need
+from proxy.decision import Need
 from proxy.refusal import Refusal
 from proxy.wire import backend, codes, frontend
 from tests.proxy.playbook import FAILED, IDLE, OPEN, Play, done, error, parse, poisoned, query
@@ -105,7 +105,7 @@ def test_a_large_text_is_parsed_off_the_loop(tmp_path: Path) -> None:
     (command,) = play.session.commands
     assert isinstance(command, Prepare) and command.need is Need.PARSE
     assert play.upstream() == []
-    play.session.judge.parse_slowly(command.raw)
+    play.session.judge.decide_slowly(command.raw)
     play.session.resume()
     assert len(play.upstream()) == 1
 
