@@ -3,11 +3,13 @@
 document.addEventListener("keydown", (event) => {
   if (!event.altKey || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
   const rule = event.target.closest(".rule[data-name]");
-  const button = rule && rule.querySelector(`[data-move=${event.key === "ArrowUp" ? "up" : "down"}]`);
+  const direction = event.key === "ArrowUp" ? "up" : "down";
+  const button = rule && rule.querySelector(`[data-move=${direction}]`);
   if (!button) return;
   event.preventDefault();
-  button.focus();
-  if (button.getAttribute("aria-disabled") !== "true") button.click();
+  button.focus(); // its successor in the new list has the same id, so the focus stays with the rule
+  if (button.getAttribute("aria-disabled") === "true") return;
+  send(rule.closest("[data-reorder]"), { name: rule.dataset.name, direction });
 });
 
 document.addEventListener("click", (event) => {
@@ -20,12 +22,12 @@ document.addEventListener("pointerdown", (event) => {
   const list = grip && grip.closest("[data-reorder]");
   if (!list || event.button !== 0) return;
   event.preventDefault();
-  drag(list, grip.closest(".rule"), grip, event.pointerId);
+  drag(list, grip.closest(".rule"));
 });
 
-function drag(list, rule, grip, pointer) {
+// Listens on the document: a pointer's capture would be lost as the rule moves in the page.
+function drag(list, rule) {
   const before = names(list);
-  grip.setPointerCapture(pointer);
   rule.classList.add("dragged");
 
   function move(event) {
@@ -35,20 +37,23 @@ function drag(list, rule, grip, pointer) {
   }
 
   function end(event) {
-    grip.removeEventListener("pointermove", move);
-    grip.removeEventListener("pointerup", end);
-    grip.removeEventListener("pointercancel", end);
+    document.removeEventListener("pointermove", move);
+    document.removeEventListener("pointerup", end);
+    document.removeEventListener("pointercancel", end);
     rule.classList.remove("dragged");
     const after = names(list);
     if (after.join("\n") === before.join("\n")) return;
-    const values = { order: after.join("\n"), name: rule.dataset.name };
     if (event.type === "pointercancel") location.reload();
-    else window.htmx.ajax("POST", list.dataset.reorder, { target: "#rules", swap: "outerHTML", values });
+    else send(list, { order: after.join("\n"), name: rule.dataset.name });
   }
 
-  grip.addEventListener("pointermove", move);
-  grip.addEventListener("pointerup", end);
-  grip.addEventListener("pointercancel", end);
+  document.addEventListener("pointermove", move);
+  document.addEventListener("pointerup", end);
+  document.addEventListener("pointercancel", end);
+}
+
+function send(list, values) {
+  window.htmx.ajax("POST", list.dataset.reorder, { target: "#rules", swap: "outerHTML", values });
 }
 
 function names(list) {
