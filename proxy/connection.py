@@ -54,6 +54,7 @@ class Connection:
         self.source = source
         self.ends_at: datetime | None = admission.ends_at
         self.is_closed = False
+        self._last_reason = ""  # the client has said goodbye: why it ends when the target closes
         self._is_ending = False  # the client still gets its last words
 
     @property
@@ -218,7 +219,7 @@ class Connection:
         session = self.session
         if self.target.pending or (session.is_waiting and len(session.tail) > _TAIL_LIMIT):
             self.client.stop_reading()
-        elif not self.client.is_reading and not self._is_ending:
+        elif not (self.client.is_reading or self._is_ending or self._last_reason):
             self.client.start_reading()
             self._catch_up(self.client)
 
@@ -235,7 +236,7 @@ class Connection:
                 case Yield():
                     gevent.get_hub().loop.run_callback(self.go_on)
                 case Finish(reason):
-                    self.close(reason)
+                    self._finish(reason)
 
     def _prepare(self, need: Need, raw: bytes) -> None:
         """Do off the loop what a decision needs, then let the session look again."""
@@ -282,6 +283,14 @@ class Connection:
         self.worker.call_soon(on_loop)
 
     # -- endings -------------------------------------------------------------------------------
+
+    def _finish(self, reason: str) -> None:
+        """Close; what still runs ends first: the target closes once it has come to Terminate."""
+        if self.session.queue or self.target.pending:
+            self._last_reason = reason
+            self.client.stop_reading()
+        else:
+            self.close(reason)
 
     def cancel(self) -> gevent.Greenlet[..., None]:
         """Pass a CancelRequest on to the target; returns the greenlet that does it."""
@@ -342,8 +351,8 @@ class Connection:
     def _target_left(self) -> None:
         if self.is_closed or self._is_ending:
             return
-        if self.session.saw_fatal:
-            self.close("ended by the target", gently=True)
+        if self._last_reason or self.session.saw_fatal:
+            self.close(self._last_reason or "ended by the target", gently=True)
             return
         name = self.admission.target.name
         self._say_and_close(
