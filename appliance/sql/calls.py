@@ -94,6 +94,15 @@ def inspect_call(walk: Walk, name: Name, arguments: list[Node], level: Level) ->
         walk.cannot_know(f"{word}() reads relations that its text does not name")
 
 
+def inspect_name(walk: Walk, name: Name) -> None:
+    """Note what it means that an operator, aggregate, cast … will call a function."""
+    flag_function(walk, name)
+    if name.name in _SPECIAL:
+        walk.cannot_know(f"{name.name}() would be called by another name")
+    if name.name == "set_config":
+        walk.flag("set_role", "*")
+
+
 def flag_function(walk: Walk, name: Name) -> None:
     """Note the flag of a function that is called or named."""
     flag = function_flag(name.name)

@@ -126,8 +126,10 @@ class Catalog:
         self._bare = _grouped((relation.name.name, relation) for relation in relations)
         self._children = _grouped((parent, child) for child, parent in value.get("inherits") or ())
         self._parents = _grouped((child, parent) for child, parent in value.get("inherits") or ())
-        self._references = _grouped(
-            (target, source) for source, target in value.get("references") or ()
+        references = value.get("references") or ()
+        self._references = _grouped((target, source) for source, target, *_ in references)
+        self._cascades = _grouped(
+            (target, (source, how)) for source, target, how in (r for r in references if r[2:])
         )
         self._rules = _grouped((row[0], _rule(row)) for row in value.get("rules") or ())
         functions = [_function(row) for row in value.get("functions") or ()]
@@ -200,6 +202,10 @@ class Catalog:
     def referencing(self, oid: int) -> tuple[int, ...]:
         """Return the tables whose foreign keys point to this one."""
         return self._references.get(oid, ())
+
+    def cascades(self, oid: int) -> tuple[tuple[int, str], ...]:
+        """Return the tables that a DELETE here changes by foreign keys, and ``confdeltype``."""
+        return self._cascades.get(oid, ())
 
     def rules(self, oid: int) -> tuple[Rule, ...]:
         """Return the rewrite rules of a relation; a view's definition is one."""

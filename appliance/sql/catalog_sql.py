@@ -74,7 +74,7 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_class c ON c.oid = h.inhrelid
      WHERE c.relkind = ANY (ARRAY['r','p','f']::pg_catalog."char"[])),
   'references', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
-       k.conrelid::pg_catalog.int8, k.confrelid::pg_catalog.int8))
+       k.conrelid::pg_catalog.int8, k.confrelid::pg_catalog.int8, k.confdeltype))
      FROM pg_catalog.pg_constraint k WHERE k.contype = 'f'),
   'rules', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        r.ev_class::pg_catalog.int8, r.ev_type, r.is_instead,
@@ -87,7 +87,16 @@ SELECT pg_catalog.json_build_object(
        n.nspname, p.proname, p.pronargs, l.lanname, p.provolatile,
        CASE WHEN l.lanname = 'sql' AND p.prosrc <> '' THEN p.prosrc END,
        {_numbers("pg_catalog.to_jsonb(p) ->> 'prosqlbody'", "relid")},
-       {_functions("pg_catalog.to_jsonb(p) ->> 'prosqlbody'")},
+       CASE WHEN p.prokind = 'a'::pg_catalog."char" THEN
+         (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.concat(fn.nspname, '.', f.proname))
+          FROM pg_catalog.pg_aggregate g, LATERAL pg_catalog.unnest(ARRAY[
+            g.aggtransfn::pg_catalog.oid, g.aggfinalfn::pg_catalog.oid,
+            g.aggcombinefn::pg_catalog.oid, g.aggmtransfn::pg_catalog.oid,
+            g.aggminvtransfn::pg_catalog.oid, g.aggmfinalfn::pg_catalog.oid]) AS u(u)
+          JOIN pg_catalog.pg_proc f ON f.oid = u.u
+          JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
+          WHERE g.aggfnoid::pg_catalog.oid = p.oid)
+       ELSE {_functions("pg_catalog.to_jsonb(p) ->> 'prosqlbody'")} END,
        {_numbers("pg_catalog.to_jsonb(p) ->> 'prosqlbody'", _COMMANDS)},
        (SELECT pg_catalog.substr(o.o, 13) FROM pg_catalog.unnest(p.proconfig) AS o(o)
          WHERE o.o ~ '^search_path='),

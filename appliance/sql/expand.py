@@ -36,6 +36,8 @@ _EVENTS = {
     EffectClass.UPDATE: "update",
     EffectClass.DELETE: "delete",
 }
+# pg_constraint.confdeltype: what a DELETE does to the rows that refer to the deleted ones.
+_ON_DELETE = {"c": EffectClass.DELETE, "n": EffectClass.UPDATE, "d": EffectClass.UPDATE}
 _OPAQUE_LANGUAGES = frozenset({"c", "internal"})
 
 Key = tuple[EffectClass, int, bool, "tuple[str, ...] | None"]
@@ -104,6 +106,8 @@ class Expansion:
             self._step(cls, relation.owner, None, without_where, through, exempt=False)
         if cascades:
             self._cascade(relation)
+        if cls is EffectClass.DELETE:
+            self._delete_cascade(relation, without_where)
 
     def reached(self, cls: EffectClass, reach: Reach, via: str) -> None:
         """Add what a rule or a body does: each relation in it may be what any of it is done to."""
@@ -252,6 +256,13 @@ class Expansion:
                     self.relation(cls, base, without_where=without_where, via=via, exempt=exempt)
             for name in rule.reach.functions:
                 self.named_function(EffectClass.SELECT, name, via, exempt=exempt)
+
+    def _delete_cascade(self, relation: Relation, without_where: bool) -> None:
+        """DELETE carries on where a foreign key says CASCADE, and changes where it says SET."""
+        for oid, how in self._catalog.cascades(relation.oid):
+            cls = _ON_DELETE.get(how)
+            if cls is not None:
+                self._step(cls, oid, None, without_where, str(relation.name), exempt=True)
 
     def _cascade(self, relation: Relation) -> None:
         """TRUNCATE … CASCADE empties every table that refers to this one, and so on."""

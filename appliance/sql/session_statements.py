@@ -241,6 +241,8 @@ def create_function(walk: Walk, node: Node, base: Level) -> None:
         text = _option_text(options, "as")
         if text is not None:
             walk.text(text, "the body of the function")
+    else:  # whoever may make it may call it: later nobody could tell any more
+        walk.cannot_know(f"what a function in {language} does is not known")
     options_with_functions(walk, options)
     _function_settings(walk, options)
     walk.push(node.get("parameters"), base)

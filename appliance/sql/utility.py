@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from appliance.sql.calls import flag_function
+from appliance.sql.calls import inspect_name
 from appliance.sql.facts import EffectClass, Name
 from appliance.sql.levels import Level
 from appliance.sql.parsed import FunctionUse, SchemaUse
@@ -245,7 +245,7 @@ def options_with_functions(walk: Walk, options: Any) -> None:
 def name_function(walk: Walk, name: Name) -> None:
     """Note a function that DDL names without calling it."""
     walk.function(_DDL, name)
-    flag_function(walk, name)
+    inspect_name(walk, name)
 
 
 def naming_functions(*fields: str) -> Handler:

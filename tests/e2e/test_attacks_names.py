@@ -203,7 +203,10 @@ def test_a_new_operator_is_seen_by_texts_decided_before(vault: Gateway, thief: R
         "CREATE FUNCTION calm.reads(int, int) RETURNS text LANGUAGE sql AS"
         " 'SELECT v FROM public.secrets'"
     )
-    thief.ask("CREATE OPERATOR calm.@#@ (FUNCTION = calm.reads, LEFTARG = int, RIGHTARG = int)")
+    vault.database.run(
+        "CREATE OPERATOR calm.@#@ (FUNCTION = calm.reads, LEFTARG = int, RIGHTARG = int)"
+    )
+    thief.ask("CREATE TABLE calm.makes_the_catalog_old ()")
     refused(thief, query(text))
 
 
@@ -222,8 +225,18 @@ def test_an_aggregate_made_elsewhere_may_change_names(vault: Gateway, thief: Raw
         "CREATE AGGREGATE calm.moved(text, boolean)"
         " (SFUNC = set_config, STYPE = text, INITCOND = 'search_path')"
     )
+    thief.ask("CREATE TABLE calm.makes_it_older ()")
     thief.ask("SELECT calm.moved('public', false)")
     refused(thief, query(READ))
+
+
+def test_a_cascading_delete_reaches_the_table(vault: Gateway, thief: RawClient) -> None:
+    vault.database.run(
+        "CREATE TABLE calm.parents (id int PRIMARY KEY);"
+        "ALTER TABLE secrets ADD parent int REFERENCES calm.parents ON DELETE CASCADE"
+    )
+    thief.ask("CREATE TABLE calm.makes_it_oldest ()")
+    refused(thief, query("DELETE FROM calm.parents WHERE id = 1"))
 
 
 @pytest.mark.parametrize(
