@@ -164,8 +164,16 @@ def _proposed(snapshot: Snapshot, target: str) -> list[PolicyRule]:
 
 
 def _bare(rule: PolicyRule) -> PolicyRule:
-    """Return what a rule comes to, whatever its name, its words and the targets it lists."""
-    return replace(rule, name="", message="", targets=(), enabled=True)
+    """Return what a rule comes to, whatever its name, its words and the order of its lists."""
+    return replace(
+        rule,
+        name="",
+        message="",
+        targets=(),
+        enabled=True,
+        who=tuple(sorted(rule.who)),
+        commands=tuple(sorted(rule.commands)),
+    )
 
 
 def _renamed(rule: PolicyRule, taken: set[str]) -> PolicyRule:

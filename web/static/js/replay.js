@@ -16,6 +16,7 @@ function start() {
   let frame = 0;
   let before = 0;
   let current = null;
+  let chosen = null; // what a jump went to: others may have the same moment
 
   const statements = () => [...replay.querySelectorAll(".statement")];
   const length = () => Number(replay.querySelector(".scrubber").dataset.length || 0);
@@ -23,7 +24,7 @@ function start() {
 
   function show(scroll) {
     const list = statements();
-    const now = seen(list) || null;
+    const now = chosen || seen(list) || null;
     if (now !== current) {
       if (current) current.classList.remove("current");
       if (now) now.classList.add("current");
@@ -47,6 +48,7 @@ function start() {
     if (!playing) return;
     at = Math.min(at + ((time - before) / 1000) * Number(speed.value), length());
     before = time;
+    chosen = null;
     show(true);
     if (at >= length()) return finish();
     frame = requestAnimationFrame(step);
@@ -77,6 +79,7 @@ function start() {
 
   function goTo(statement, open) {
     at = Number(statement.dataset.play);
+    chosen = statement;
     show(false);
     statement.scrollIntoView({ block: "center", behavior: calm() });
     if (open) statement.querySelector("details").open = true;
@@ -87,6 +90,7 @@ function start() {
   replay.addEventListener("input", (event) => {
     if (!event.target.matches("[data-range]")) return;
     at = Number(event.target.value);
+    chosen = null;
     show(true);
   });
   replay.addEventListener("click", (event) => {
