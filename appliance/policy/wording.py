@@ -19,7 +19,8 @@ def refusal_text(verdict: Verdict) -> tuple[str, str]:
     """
     if verdict.action is Action.HOLD:
         return (
-            f"gatepost: {_rule_words(verdict)} wants an approval, and {_NO_APPROVALS}",
+            f"gatepost: {_rule_words(verdict)} wants an approval, and {_NO_APPROVALS}: "
+            f"{verdict.reason}",
             verdict.hint or "Ask an admin of Gatepost.",
         )
     return f"gatepost: blocked by {_rule_words(verdict)}: {verdict.reason}", verdict.hint

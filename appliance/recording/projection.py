@@ -27,6 +27,7 @@ FINAL_STATES = frozenset({State.DONE, State.FAILED, State.REFUSED, State.WITHDRA
 Decoded = tuple[Record, dict[str, Any]]
 
 SUSPENDED = "SUSPENDED"  # the tag while a portal is read in pieces: more may follow
+_REFUSED = "42501"  # what the client of a statement got that the verdict did not let run
 _TAGS_WITH_ROWS_OUT = (SUSPENDED, "SELECT", "FETCH", "COPY", "SHOW", "EXPLAIN")
 
 
@@ -115,7 +116,7 @@ class Projection:
             tag="",
             rows=None,
             duration_ms=None,
-            sqlstate="",
+            sqlstate=_REFUSED if state == State.REFUSED and verdict["action"] != "allow" else "",
             bytes_out=0,
             masked=None,
             decision=None,

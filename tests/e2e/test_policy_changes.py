@@ -102,13 +102,16 @@ def test_a_rule_that_wants_an_approval_says_that_there_are_none_yet(gateway: Gat
             with pytest.raises(errors.InsufficientPrivilege) as caught:
                 connection.execute(text)
             message = caught.value.diag.message_primary
-            assert (
-                message == 'gatepost: rule "bulk" wants an approval, and approvals are not set up'
+            assert message is not None
+            assert message.startswith(
+                'gatepost: rule "bulk" wants an approval, and approvals are not set up: '
             )
         connection.execute("DELETE FROM t WHERE n = 7")
         assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
     refused = [row for row in gateway.statements() if row["state"] == "refused"]
-    assert [(row["verdict"], row["rule"]) for row in refused] == [("hold", "bulk")] * 2
+    assert [(row["verdict"], row["rule"], row["sqlstate"]) for row in refused] == [
+        ("hold", "bulk", "42501")
+    ] * 2
 
 
 WAYS: dict[str, Callable[[Connection], Any]] = {

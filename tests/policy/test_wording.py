@@ -43,7 +43,8 @@ DELETE = Effect(EffectClass.DELETE, Name("public", "orders"), without_where=True
         (
             (rule("careful", "approve", message="a second pair of eyes"),),
             "allow",
-            'gatepost: rule "careful" wants an approval, and approvals are not set up',
+            'gatepost: rule "careful" wants an approval, and approvals are not set up: '
+            "a second pair of eyes",
             'Ask an admin of Gatepost about rule "careful".',
         ),
         (
