@@ -120,7 +120,7 @@ def list_(identity: str | None, also_ended: bool, as_json: bool) -> None:
                 row.state(now),
                 moment(row.created_at),
                 row.created_by,
-                show_expiry(row.expires_at) if row.expires_at else "never",
+                _until(row.ends_at or row.expires_at),
                 moment(row.last_used_at) or "never",
                 row.last_used_from,
             )
@@ -128,6 +128,14 @@ def list_(identity: str | None, also_ended: bool, as_json: bool) -> None:
         ],
         "There is no credential: issue one with gatepost credential issue IDENTITY.",
     )
+
+
+def _until(at: datetime | None) -> str:
+    """Return a day, through its end, or a moment to the second."""
+    if at is None:
+        return "never"
+    word = show_expiry(at)
+    return moment(at) if "T" in word else word
 
 
 def _as_json(row: stored.CredentialRecord, now: datetime) -> dict[str, object]:
@@ -170,7 +178,7 @@ def _show(made: Issued, as_json: bool, *, given: bool) -> None:
         secret = {} if given else {"secret": made.secret}
         print_json({**plain(made), "id": made.label, **secret})
         return
-    ends = f", expires {show_expiry(made.expires_at)}" if made.expires_at else ""
+    ends = f", expires {_until(made.expires_at)}" if made.expires_at else ""
     click.echo(f"{made.label} of {made.identity}{ends}")
     if not given:
         click.echo(f"password {made.secret}")
