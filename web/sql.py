@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 from flask import current_app
@@ -17,6 +18,14 @@ from web.services import off_loop
 
 EXTENSION = "gatepost_sql"
 MOST_HIGHLIGHTED = 40_000
+_NUMBERS = {
+    16: ("bool", "!?"),
+    20: ("int8", "!q"),
+    21: ("int2", "!h"),
+    23: ("int4", "!i"),
+    700: ("float4", "!f"),
+    701: ("float8", "!d"),
+}
 _CLASSES: tuple[tuple[_TokenType, str], ...] = (
     (Comment, "co"),
     (Keyword, "kw"),
@@ -68,10 +77,21 @@ def parameter(value: Any) -> str:
         return f"'{value}'"
     if value.get("redacted"):
         return "not recorded: it may be a secret"
+    if (known := _number(value)) is not None:
+        return known
     if "hex" in value:
         shown = f"\\x{value['hex'][:200]}{'…' if len(value['hex']) > 200 else ''}"
         return f"{shown} (binary, type {value['oid']})"
     return f"'{value['text']}'… (the beginning of {value['length']:,} bytes)"
+
+
+def _number(value: Any) -> str | None:
+    """Return a binary number as a number, by its type's OID; None for every other value."""
+    name, form = _NUMBERS.get(value.get("oid", 0), ("", "?"))
+    data = bytes.fromhex(value.get("hex", ""))
+    if not name or len(data) != struct.calcsize(form):
+        return None
+    return f"{struct.unpack(form, data)[0]} ({name})"
 
 
 def _highlight(text: str) -> Markup:
