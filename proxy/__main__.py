@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import socket
 import sys
+from contextlib import suppress
 
 import gevent
 import structlog
@@ -24,6 +26,8 @@ from proxy.worker import Worker
 
 log = structlog.get_logger("proxy")
 
+_DESCRIPTORS = 65_536
+
 
 def main() -> int:
     """Serve clients until SIGTERM or until the supervisor has gone; returns the exit code."""
@@ -34,6 +38,7 @@ def main() -> int:
     config = config_from_environment()
     configure_logging(config.log_format, "proxy")
     clock = clock_from_environment()
+    _raise_descriptors()
     listener = socket.socket(fileno=options.listen_fd)
     listener.setblocking(False)
     ended = Event()
@@ -60,6 +65,14 @@ def main() -> int:
     except GatepostError:
         return 0  # the store is away; the row is forgotten by age
     return 0
+
+
+def _raise_descriptors() -> None:
+    """Take as many descriptors as the system gives: 1,024, the usual, is 500 sessions."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _watch_parent(ended: Event) -> None:

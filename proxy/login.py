@@ -101,17 +101,23 @@ class Login:
                 "Add sslmode=require to the connection string.",
             )
             return False
-        busy = worker.limits_reached(request.user, source)
-        if busy:
-            self._note(request, busy, "53300")
-            self._fatal("53300", f"gatepost: {busy}", "Close what is not used, or try again later.")
+        if self._is_busy(request, worker.limits_reached(source)):
             return False
         admission = self._prove(request)
         self._client.write(authentication.authentication_ok())
         if isinstance(admission, Refused):
             self._refuse(request, admission)
             return False
+        if self._is_busy(request, worker.has_too_many(admission.identity.name)):
+            return False
         return self._open(admission, received)
+
+    def _is_busy(self, request: LoginRequest, why: str) -> bool:
+        """Turn the client away if there is a reason why."""
+        if why:
+            self._note(request, why, "53300")
+            self._fatal("53300", f"gatepost: {why}", "Close what is not used, or try again later.")
+        return bool(why)
 
     def _prove(self, request: LoginRequest) -> Admission | Refused:
         """Return the admission, or why not; raises Left when the proof failed."""

@@ -28,6 +28,7 @@ from appliance.sql.planner import Planner
 from appliance.store import catalogs as stored_catalogs
 from appliance.store import snapshots
 from appliance.store.database import Store
+from proxy.arrival import is_in
 from proxy.cancel import CancelBus, CancelKeys, bus_directory
 from proxy.catalogs import Catalogs
 from proxy.connection import Connection
@@ -41,6 +42,7 @@ log = structlog.get_logger("proxy")
 
 _SCRATCH_BYTES = 256 << 10
 _ACCEPTS_PER_TURN = 64
+_ACCEPT_PAUSE_S = 0.2  # where there are no descriptors left: trying on would be all that it does
 _PRECEDENTS = 4096
 T = TypeVar("T")
 
@@ -75,6 +77,7 @@ class Worker:
         self._by_identity: Counter[str] = Counter()
         self._by_source: Counter[str] = Counter()
         self._logins: set[Login] = set()
+        self._logging_in: Counter[str] = Counter()  # by the address that they come from
         self._rulebook = Rulebook(self.snapshot)
         self._precedents: dict[Subject, Precedents] = {}
         self._listener = listener
@@ -102,22 +105,44 @@ class Worker:
                 sock, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
-            except OSError as error:  # out of descriptors: leave the queue to the others
+            except OSError as error:  # out of descriptors: leave the queue to the others, a while
                 log.error("a connection cannot be accepted", why=error.strerror)
+                self._accepting.stop()
+                gevent.spawn_later(_ACCEPT_PAUSE_S, self._accept_again)
                 return
-            if len(self._logins) >= self._share(self.limits.connections):
+            host, port = (address[0], address[1]) if address else ("127.0.0.1", 0)
+            if self._is_crowded(host):
                 sock.close()
                 continue
-            self.spawn(self._login, sock, address)
+            self._logging_in[host] += 1  # here: a turn accepts many before one of them runs
+            self.spawn(self._login, sock, host, port)
 
-    def _login(self, sock: socket.socket, address: Any) -> None:
-        host, port = (address[0], address[1]) if address else ("127.0.0.1", 0)
+    def _accept_again(self) -> None:
+        if not self.is_draining:
+            self.start_accepting()
+
+    def _is_crowded(self, host: str) -> bool:
+        """Return whether so many are logging in, from there or at all, that one more is too much.
+
+        A balancer in front is as many sources as it has clients.
+        """
+        limits = self.limits
+        if len(self._logins) >= self._share(limits.connections):
+            return True
+        if self._logging_in[host] < self._share(limits.connections_per_source):
+            return False
+        return not is_in(host.partition("%")[0], self.config.proxy_protocol_from)
+
+    def _login(self, sock: socket.socket, host: str, port: int) -> None:
         login = Login(self, sock, host.partition("%")[0], port)
         self._logins.add(login)
         try:
             login.run()
         finally:
             self._logins.discard(login)
+            self._logging_in[host] -= 1
+            if not self._logging_in[host]:
+                del self._logging_in[host]
 
     # -- limits --------------------------------------------------------------------------------
 
@@ -129,13 +154,20 @@ class Worker:
         """Return this process's part of a limit that is meant for all of them."""
         return -(-limit // self.config.workers)
 
-    def limits_reached(self, identity: str, source: str) -> str:
-        """Return which connection limit is reached, "" = none."""
+    def has_too_many(self, identity: str) -> str:
+        """Return what to say when an identity's limit is reached, "" = it is not.
+
+        Only to who has proved to be it: others would learn that the name exists.
+        """
+        limit = self._share(self.limits.connections_per_identity)
+        reached = self._by_identity[identity] >= limit
+        return f'too many connections of "{identity}"' if reached else ""
+
+    def limits_reached(self, source: str) -> str:
+        """Return which connection limit is reached for anybody from there, "" = none."""
         limits = self.limits
         if len(self.sessions) >= self._share(limits.connections):
             return "too many connections on this gateway"
-        if self._by_identity[identity] >= self._share(limits.connections_per_identity):
-            return f'too many connections of "{identity}"'
         if self._by_source[source] >= self._share(limits.connections_per_source):
             return "too many connections from your address"
         return ""
