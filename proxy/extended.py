@@ -64,6 +64,7 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         except JournalUnavailable:
             item.refusal = unrecorded()
         session.queue.push(item)
+        session.skipping = True  # as the target will: nothing up to the next Sync is looked at
         return refusal.parse(item.refusal, sent_name)
     session.queue.push(item)
     return FORWARD
@@ -135,6 +136,7 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     session.queue.push(item)
     session.unsynced = True
     if item.refusal is not None:
+        session.skipping = True
         return refusal.bind(item.refusal)
     bound = prepared or Prepared(raw, decision)
     bound.decision = decision
@@ -209,6 +211,7 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
     session.queue.push(item)
     session.unsynced = True
     if item.refusal is not None:
+        session.skipping = True
         return refusal.execute(item.refusal)
     session.barrier = session.barrier or decision.barrier
     note_sql_prepare(session, raw, item, decision)
