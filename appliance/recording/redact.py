@@ -24,6 +24,7 @@ _IN_LITERAL = re.compile(
     r"passw\w*\s*(=|:=|=>|to\b)|passw(or)?d\s*[('\"$]|\w+://[^/\s]*:[^/\s]*@|user\s+mapping|dblink",
     re.IGNORECASE,
 )
+_ROLE_STATEMENT = re.compile(r"(?:alter|create)\b.{0,200}?(?:role|user|group)", re.DOTALL)
 _UNICODE_ESCAPE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TOKEN = re.compile(
@@ -78,6 +79,7 @@ def _secret_tokens(text: str, tokens: list[_Token]) -> tuple[set[int], bool]:
     everything = any(word.startswith("dblink") for word in words) or any(
         first == "user" and second == "mapping" for first, second in pairwise(words)
     )
+    everything = everything or _builds_role_statement(text, tokens)
     about_roles = any(
         first in ("create", "alter") and second in ("role", "user", "group")
         for first, second in pairwise(words)
@@ -96,6 +98,17 @@ def _secret_tokens(text: str, tokens: list[_Token]) -> tuple[set[int], bool]:
             cut.update(found)
             secret = secret or is_parameter
     return cut, secret
+
+
+def _builds_role_statement(text: str, tokens: list[_Token]) -> bool:
+    """Return whether the literals, taken together, set a role's password.
+
+    format('ALTER ROLE %I PASSWORD %L', …) and its like: which of them is the secret is not known.
+    """
+    literals = "".join(
+        text[token.start : token.end].strip("'") for token in tokens if token.kind == "literal"
+    ).lower()
+    return "passw" in literals and _ROLE_STATEMENT.search(literals) is not None
 
 
 def _names_secret(token: _Token, subscription: bool) -> bool:
