@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,17 +39,24 @@ ADMIN = Actor("tests", "system")
 ANA, CI = "ana@example.com", "ci-nightly"
 
 
-@dataclass
 class Gateway:
     """Workers, their store, and what tests do with them. ``passwords`` by identity."""
 
-    config: Config
-    environment: dict[str, str]
-    store: Store
-    database: Database
-    listener: socket.socket
-    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
-    passwords: dict[str, str] = field(default_factory=dict)
+    def __init__(
+        self,
+        config: Config,
+        environment: dict[str, str],
+        store: Store,
+        database: Database,
+        listener: socket.socket,
+    ) -> None:
+        self.config = config
+        self.environment = environment
+        self.store = store
+        self.database = database
+        self.listener = listener
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.passwords: dict[str, str] = {}
 
     @property
     def port(self) -> int:
