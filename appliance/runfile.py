@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from appliance.errors import Conflict
+from appliance.errors import Conflict, Invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,18 @@ def only_one(data_dir: Path, run_dir: Path) -> Iterator[bool]:
 
     The lock is the kernel's (flock): it ends with the process, however that ends.
 
-    Raises: Conflict: another one runs on the same directory.
+    Raises: Conflict: another one runs on the same directory. Invalid: it cannot be written.
     """
-    run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        for directory in (data_dir, run_dir):  # mkdir's mode is for the last part of a path only
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (run_dir / "serve.lock").touch(mode=0o600)
+    except OSError as error:
+        raise Invalid(
+            "GATEPOST_DATA_DIR",
+            f"cannot write in {data_dir}: {error.strerror}",
+            "name a directory that this process may make and write",
+        ) from None
     with (run_dir / "serve.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

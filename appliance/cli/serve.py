@@ -17,6 +17,7 @@ from appliance.config import Config, config_from_environment
 from appliance.declarative.apply import Options, apply
 from appliance.declarative.reading import read_document
 from appliance.entities import Limits
+from appliance.errors import Invalid
 from appliance.listening import Listener, bind, port_of
 from appliance.logging import configure
 from appliance.sealing import Sealer, load_master_key
@@ -74,7 +75,11 @@ def _prepare(config: Config) -> str | None:
 
 def _apply(file: Path, config: Config, store: Store, now: datetime) -> None:
     """Apply the file of GATEPOST_APPLY before anybody is let in; say what it changed."""
-    document, problems = read_document(file.read_bytes(), str(file))
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise Invalid("GATEPOST_APPLY", f"cannot read {file}: {error.strerror}") from None
+    document, problems = read_document(text, str(file))
     by = Actor("serve", "file", str(file))
     sealer = Sealer(load_master_key(config))
     options = Options(environ=os.environ)

@@ -83,7 +83,8 @@ def children_of(pid: int) -> list[int]:
 
 
 def test_it_serves_says_where_and_drains(tmp_path: Path) -> None:
-    with serving(tmp_path) as process:
+    data = tmp_path / "data"
+    with serving(tmp_path, GATEPOST_DATA_DIR=str(data)) as process:
         lines = said(process)
         assert "/setup/" in lines["set"]
         gateway = int(lines["gateway"].split()[0].rpartition(":")[2])
@@ -91,12 +92,28 @@ def test_it_serves_says_where_and_drains(tmp_path: Path) -> None:
         eventually(lambda: page_answers(page), timeout=30)
         with socket.create_connection(("127.0.0.1", gateway), timeout=5):
             pass
-        left = json.loads((tmp_path / "run" / "serve.json").read_text())
+        left = json.loads((data / "run" / "serve.json").read_text())
         assert left["pid"] == process.pid and left["port"] == gateway
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    assert not (tmp_path / "run" / "serve.json").exists()
-    assert (tmp_path / "master.key").stat().st_mode & 0o077 == 0
+    assert not (data / "run" / "serve.json").exists()
+    for path in (data, data / "master.key", data / "gatepost.db"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("GATEPOST_DATA_DIR", os.devnull + "/data", "cannot write in"),
+        ("GATEPOST_APPLY", "nowhere.yml", "cannot read nowhere.yml: No such file"),
+    ],
+)
+def test_a_path_that_cannot_be_used_names_its_variable(
+    tmp_path: Path, name: str, value: str, says: str
+) -> None:
+    code, error = run(tmp_path, **{name: value})
+    assert (code, error.count("\n")) == (2, 1), error
+    assert error.startswith(f"gatepost: {name}: {says}")
 
 
 def test_a_second_one_on_the_same_directory_is_refused(tmp_path: Path) -> None:
