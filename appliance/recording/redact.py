@@ -20,11 +20,15 @@ _HINTS = ("passw", "mapping", "dblink", "connection", "://", 'u&"', "secret")
 _SECRET_WORDS = frozenset({"password", "passwd", "sslpassword", "passphrase", "secret"})
 _BETWEEN = frozenset({"=", ":=", "=>", ":", "to"})  # what may stand between PASSWORD and literal
 _NOT_A_SECRET = frozenset({"null", "valid", "expired"})
+# Every repetition is bounded or cannot begin where another goes on: the time is linear. Where a
+# regular expression searches, no thread of the process gets on.
 _IN_LITERAL = re.compile(
-    r"passw\w*\s*(=|:=|=>|to\b)|passw(or)?d\s*[('\"$]|\w+://[^/\s]*:[^/\s]*@|user\s+mapping|dblink",
+    r"passw\w{0,40}+\s{0,40}+(=|:=|=>|to\b)|passw(or)?d\s{0,40}+[('\"$]"
+    r"|://[^/\s:@]{0,200}:[^/\s@]{0,200}@|user\s{1,40}mapping|dblink",
     re.IGNORECASE,
 )
-_ROLE_STATEMENT = re.compile(r"(?:alter|create)\b.{0,200}?(?:role|user|group)", re.DOTALL)
+_MAX_BODIES = 4  # dollar-quoted bodies within one another; deeper ones are replaced whole
+_ROLE_STATEMENT = re.compile(r"(?:alter|create)\b.{0,60}?(?:role|user|group)", re.DOTALL)
 _UNICODE_ESCAPE = re.compile(r"\\(?:\+([0-9a-fA-F]{6})|([0-9a-fA-F]{4}))")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _TOKEN = re.compile(
@@ -49,7 +53,7 @@ class _Token:
     word: str  # lower case: what a word or quoted name says, or the other character
 
 
-def redact(text: str) -> tuple[str, bool]:
+def redact(text: str, depth: int = 0) -> tuple[str, bool]:
     """Return (the text without secrets, whether anything was or may have been replaced)."""
     lowered = text.lower()
     if not any(hint in lowered for hint in _HINTS):
@@ -65,7 +69,7 @@ def redact(text: str) -> tuple[str, bool]:
             if token.kind == "literal" and text[token.start] == "'" and _ambiguous(text, token):
                 return "".join(pieces) + text[at : token.start] + REST_REPLACEMENT, True
         elif token.kind == "dollar":
-            replacement, inner_secret = _redact_body(text[token.start : token.end])
+            replacement, inner_secret = _redact_body(text[token.start : token.end], depth)
             secret = secret or inner_secret
         if replacement is not None:
             pieces += [text[at : token.start], replacement]
@@ -138,7 +142,7 @@ def _value_after(tokens: list[_Token], index: int, about_roles: bool) -> tuple[l
     return [], False
 
 
-def _redact_body(quoted: str) -> tuple[str | None, bool]:
+def _redact_body(quoted: str, depth: int) -> tuple[str | None, bool]:
     """Return (a dollar-quoted text with its inside redacted, or None; whether it held one)."""
     tag_end = quoted.index("$", 1) + 1
     tag = quoted[:tag_end]
@@ -146,7 +150,9 @@ def _redact_body(quoted: str) -> tuple[str | None, bool]:
     inside = quoted[tag_end : -tag_end if closed else None]
     if not inside:
         return None, False
-    clean, secret = redact(inside)
+    if depth >= _MAX_BODIES:
+        return REPLACEMENT, True
+    clean, secret = redact(inside, depth + 1)
     return (tag + clean + (tag if closed else ""), True) if secret else (None, False)
 
 

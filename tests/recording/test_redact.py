@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,3 +93,27 @@ def test_any_text_is_taken_and_what_is_left_is_clean_or_the_same(text: str) -> N
 def test_any_secret_is_replaced(value: str, pattern: str) -> None:
     clean, _ = redact(pattern.replace("s3cr3t", f"zq{value}qz"))
     assert f"zq{value}qz" not in clean
+
+
+HOSTILE = {
+    "a long word": "SELECT 'passw', '" + "x" * 200_000 + "'",
+    "a word over and over": "SELECT '" + "passw" * 40_000 + "'",
+    "words": "SELECT '" + "passwpassw " * 20_000 + "'",
+    "colons": "SELECT 'passw ://" + ":" * 200_000 + "'",
+    "addresses": "SELECT 'passw " + "://a:b" * 40_000 + "'",
+    "spaces": "SELECT 'password" + " " * 200_000 + "'",
+    "role words": "SELECT 'passw" + "alter " * 40_000 + "'",
+    "bodies in bodies": "SELECT 'passw', "
+    + "".join(f"$a{n}$ " for n in range(3_000))
+    + "".join(f" $a{n}$" for n in reversed(range(3_000))),
+    "bodies with passwords": "SELECT "
+    + "".join(f"$a{n}$ passw " for n in range(3_000))
+    + "".join(f" $a{n}$" for n in reversed(range(3_000))),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_makes_it_slow(text: str) -> None:
+    started = time.process_time()
+    redact(text)
+    assert time.process_time() - started < 1.5
