@@ -54,7 +54,7 @@ class Judge:
         self._overlay: Catalog | None = None
         self._own_ddl = False  # not committed: other connections do not see it
         self._slow: _Slow | None = None
-        self._long_text: tuple[bytes, PreparedText] | None = None
+        self._long_texts: TwoGenerations[tuple[str, bytes], PreparedText] = TwoGenerations(2)
         self._asked_catalog: bytes | None = None
         self._codec = "utf-8"
         self._names_dirty = True
@@ -183,7 +183,7 @@ class Judge:
         parsed = self._parser.parse(text)
         decision = self._decision(self._facts(parsed), self._precedents.make_policy())
         self._slow = _Slow(raw, parsed, context, decision)
-        self._long_text = (raw, prepare(text))
+        self._long_texts.put((self._codec, raw), prepare(text))
 
     def _context(self) -> tuple[object, ...]:
         """Return on what a decision depends besides its text."""
@@ -194,10 +194,15 @@ class Judge:
         return resolve(parsed, self._overlay or self._box.catalog, self._names(self._prepared))
 
     def text_of(self, raw: bytes) -> str | PreparedText:
-        """Return a text as it is recorded; hashing a large one was done off the loop."""
-        if self._long_text is not None and self._long_text[0] == raw:
-            return self._long_text[1]
-        return raw.decode(self._codec, "replace")
+        """Return a text as it is recorded; a large one is hashed and looked through once."""
+        if len(raw) <= _CACHED_TEXT:
+            return raw.decode(self._codec, "replace")
+        key = (self._codec, raw)
+        found = self._long_texts.get(key)
+        if found is None:
+            found = prepare(raw.decode(self._codec, "replace"))
+            self._long_texts.put(key, found)
+        return found
 
     def _is_settled(self) -> bool:
         """Return whether what was decided for the present names may be used again."""
