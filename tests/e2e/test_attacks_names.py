@@ -6,6 +6,7 @@ by one search_path while the server runs by another has won.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import pytest
@@ -254,3 +255,24 @@ def test_a_cascading_delete_reaches_the_table(vault: Gateway, thief: RawClient) 
 )
 def test_a_body_that_may_read_the_table_is_refused(thief: RawClient, text: str) -> None:
     refused(thief, query(text))
+
+
+def call(oid: int, *values: bytes) -> bytes:
+    arguments = b"".join(struct.pack("!i", len(value)) + value for value in values)
+    return frame("F", struct.pack("!Ihh", oid, 0, len(values)) + arguments + struct.pack("!h", 0))
+
+
+def test_a_grant_of_the_fast_path_is_no_way_round_the_rules(vault: Gateway) -> None:
+    vault.add_identity("fast", "ci")
+    vault.grant("identity:fast", vault.database.owner.name, fastpath=True)
+    vault.settle()
+    set_config, lo_creat, lo_import = 2078, 957, 764
+    with RawClient(vault.port) as client:
+        client.log_in("fast", vault.passwords["fast"])
+        client.ask("SET search_path = calm")
+        assert raw.values(client.ask(READ)) == [CALM]
+        client.send(call(lo_creat, b"-1"))
+        assert "V" in raw.kinds(client.until())
+        refused(client, call(lo_import, b"/etc/passwd"))
+        refused(client, call(set_config, b"search_path", b"public", b"f"))
+        assert raw.values(client.ask(READ)) == [CALM]

@@ -175,7 +175,7 @@ def test_a_query_in_the_middle_of_copy_in_ends_the_session(tmp_path: Path) -> No
 
 
 def test_fast_path_calls_need_a_grant(tmp_path: Path) -> None:
-    call = frontend.FunctionCall(1598, (), (), 0)
+    call = frontend.FunctionCall(957, (), (), 0)  # lo_creat
     play = Play(tmp_path / "no")
     play.client(call)
     assert [m.kind for m in play.upstream()] == [codes.QUERY]
