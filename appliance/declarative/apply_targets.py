@@ -93,10 +93,21 @@ def _put_role(doing: Applying, target: str, role: RoleEntry, position: int) -> N
         if role.password_env is not None and error.field == "password":
             raise Invalid("password_env", f"{role.password_env}: {error.message}") from None
         raise
+    if "added" in told and secret is None:
+        doing.remarks.append(f"role {target}/{role.name} has no password here: {_whence(role)}")
     if "added" in told:
         doing.tell(f"add role {target}/{role.name}")
     elif told:
         doing.tell(f"change role {target}/{role.name}: {', '.join(told)}")
+
+
+def _whence(role: RoleEntry) -> str:
+    """Return where the password of a role that was added without one has to come from."""
+    if role.password_env is not None:
+        return f"{role.password_env} must be set where gatepost serve runs"
+    if role.password_file is not None:
+        return f"gatepost serve reads {role.password_file}"
+    return "give it password, password_env or password_file, or set it on the page"
 
 
 def _all(doing: Applying) -> tuple[Target, ...]:
