@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from io import BytesIO
 from typing import Any
@@ -41,6 +42,12 @@ def arguments(gateway: Gateway, **more: Any) -> dict[str, Any]:
     }
 
 
+def in_a_loop(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run ``work`` in a thread: the browser tests of this process may keep a loop of their own."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def through(gateway: Gateway, how: dict[str, Any], work: Work) -> Any:
     """Run ``work`` with a connection through the gateway."""
 
@@ -53,7 +60,7 @@ def through(gateway: Gateway, how: dict[str, Any], work: Work) -> Any:
         finally:
             await connection.close(timeout=10)
 
-    return asyncio.run(run())
+    return in_a_loop(run())
 
 
 def test_it_fetches_rows_of_built_in_and_own_types(
@@ -182,4 +189,4 @@ def test_a_pool_resets_its_connections_and_serves_many_tasks(
             async with pool.acquire() as connection:
                 assert await connection.fetchval("SHOW application_name") == ""
 
-    asyncio.run(run())
+    in_a_loop(run())

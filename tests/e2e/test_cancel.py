@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
 import select
 import subprocess
-import termios
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -113,16 +112,18 @@ class Terminal:
     def __init__(self, psql: str, where: dict[str, str]) -> None:
         self.seen = ""
         self._master, slave = pty.openpty()
-        self._process = subprocess.Popen(
-            [psql, "-At", "-P", "pager=off", "-n"],
-            env={**environment(where), "TERM": "dumb"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        # A session's leader that opens a terminal gets it as its own.
+        become = (
+            "import os, sys; tty = os.open(sys.argv[1], os.O_RDWR);"
+            " [os.dup2(tty, number) for number in (0, 1, 2)]; os.execv(sys.argv[2], sys.argv[2:])"
         )
-        os.close(slave)
+        command = [psql, "-At", "-P", "pager=off", "-n"]
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", become, os.ttyname(slave), *command],
+            env={**environment(where), "TERM": "dumb"},
+            start_new_session=True,
+        )
+        self._slave = slave
 
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
@@ -137,6 +138,7 @@ class Terminal:
     def close(self) -> int:
         self.type("\\q\n")
         code = self._process.wait(20)
+        os.close(self._slave)
         os.close(self._master)
         return code
 

@@ -22,7 +22,7 @@ from tests.e2e.raw import ErrorCame, RawClient
 from tests.harness.gateway import ADMIN, ANA, CI, Gateway
 
 FUZZ = settings(
-    max_examples=600,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -188,9 +188,10 @@ class Gateway:
                 .switch(StatementRow)
                 .join(SessionRow, on=(StatementRow.session_id == SessionRow.id))
                 .order_by(StatementRow.at, StatementRow.seq)
-                .dicts()
             )
-            return [row for row in query if text in row["text"]]
+            if text:
+                query = query.where(TextRow.text.contains(text))
+            return [row for row in query.dicts() if text in row["text"]]
 
     def sessions(self) -> list[dict[str, Any]]:
         """Return the recorded sessions, oldest first."""
