@@ -11,6 +11,7 @@ from markupsafe import Markup
 from appliance.entities import IdentityKind
 from web.charts import bars, life_bar
 from web.reach import conditions
+from web.replays import state_word
 from web.services import now
 
 _KIND_ICONS = {
@@ -80,6 +81,7 @@ def install(app: Flask) -> None:
         ("word_pairs", lambda words: [(key.value, word) for key, word in words.items()]),
         ("action_words", action_words),
         ("detail_value", detail_value),
+        ("state_word", state_word),
     ):
         app.jinja_env.filters[name] = function
     app.jinja_env.globals["bars"] = bars

@@ -19,7 +19,7 @@ LINE_CHARACTERS = 600
 BARS = 200
 STATE_WORDS = {
     "done": "ran",
-    "failed": "error",
+    "failed": "failed",
     "refused": "refused",
     "held": "held",
     "withdrawn": "withdrawn",
@@ -111,7 +111,7 @@ def scrubber(replay: Replay) -> Markup:
         height = _HEIGHT if mark in _TALL else _HEIGHT * 0.6
         width = min(max(entry.tick.duration_s / length * _WIDTH, 3.0), 60.0)
         at = min(entry.tick.play_s / length * (_WIDTH - 3), _WIDTH - width)
-        title = f"#{seq} {STATE_WORDS.get(entry.line.state, entry.line.state)}"
+        title = f"#{seq} {state_word(entry.line.state)}"
         parts.append(
             Markup(
                 '<rect class="{}" data-tick="{}" x="{}" y="{}" width="{}" height="{}">'
@@ -148,8 +148,7 @@ def overview(replay: Replay, address: Callable[[int], str]) -> Markup:
                 ' width="{}" height="{}"></rect></a>'
             ).format(
                 address(bar.first),
-                f"#{bar.first} to #{bar.first + bar.count - 1}: "
-                + STATE_WORDS.get(bar.state, bar.state),
+                f"#{bar.first} to #{bar.first + bar.count - 1}: " + state_word(bar.state),
                 mark,
                 here,
                 f"{index * step:.2f}",
@@ -172,6 +171,11 @@ def duration_bar(seconds: float, slowest_s: float) -> Markup:
     ).format(f"{max(share, 1.5 if seconds else 0):.1f}")
 
 
+def state_word(state: str) -> str:
+    """Return what became of a statement, in a word for people."""
+    return STATE_WORDS.get(state, state)
+
+
 def clock_text(seconds: float) -> str:
     """Return an offset as people read a clock: 0:03, 12:40, 1:02:05."""
     whole = int(seconds)
@@ -180,5 +184,5 @@ def clock_text(seconds: float) -> str:
 
 
 def _counts(replay: Replay) -> list[tuple[str, int]]:
-    words = [STATE_WORDS.get(entry.line.state, entry.line.state) for entry in replay.entries]
+    words = [state_word(entry.line.state) for entry in replay.entries]
     return [(word, words.count(word)) for word in dict.fromkeys(STATE_WORDS.values())]

@@ -59,7 +59,6 @@ def statement(area: str, session: SessionRecord, seq: int) -> str:
         line=found,
         shown=highlighted(laid_out),
         is_laid_out=laid_out != found.text,
-        state_words=replays.STATE_WORDS,
         offset=replays.clock_text((found.at - session.started_at).total_seconds()),
     )
 
@@ -109,7 +108,6 @@ def _shown(area: str, replay: replays.Replay) -> dict[str, object]:
         "replay": replay,
         "scrubber": replays.scrubber(replay),
         "whole": replays.overview(replay, address) if replay.bars else "",
-        "state_words": replays.STATE_WORDS,
         "clock_text": replays.clock_text,
         "duration_bar": replays.duration_bar,
     }
@@ -117,7 +115,7 @@ def _shown(area: str, replay: replays.Replay) -> dict[str, object]:
 
 def _as_sql(line: StatementLine) -> Iterator[str]:
     """Give a statement that runs again when pasted; one that did not run stays a comment."""
-    word = replays.STATE_WORDS.get(line.state, line.state)
+    word = replays.state_word(line.state)
     yield "\n" + _comment(f"#{line.seq} {line.at.isoformat()} {word} {line.tag} {line.sqlstate}")
     for number, value in enumerate(line.parameters or (), 1):
         yield _comment(f"${number} = {parameter(value)}")

@@ -15,6 +15,7 @@ from web.services import now, services
 from web.source import client_address
 
 SIGN_IN = "sign_in"
+STATEMENT_READERS = frozenset({PermissionRole.ADMIN, PermissionRole.AUDITOR})
 _ORDER = tuple(PermissionRole)
 
 
@@ -37,6 +38,11 @@ class Viewer:
     def is_reader(self) -> bool:
         """Return whether they may see more than what concerns themselves."""
         return bool(self.roles - {PermissionRole.USER})
+
+    @property
+    def reads_statements(self) -> bool:
+        """Return whether they may read what others ran."""
+        return bool(self.roles & STATEMENT_READERS)
 
     @property
     def role_words(self) -> str:

@@ -23,6 +23,7 @@ from appliance.store.statements import StatementRecord
 _PAGE = 5_000
 _KILL_WAIT_S = 5.0
 _ASK_S = 0.1
+_STATE_WORDS = {"sent": "sent (outcome unknown)", "withdrawn": "withdrawn (never ran)"}
 
 
 @click.group(name="session")
@@ -223,7 +224,7 @@ def _print_head(session: SessionRecord) -> None:
 def _statement_lines(statement: StatementRecord, tick: Tick | None = None) -> Iterator[str]:
     """Give a statement as lines: when, what became of it, then its text indented."""
     when = _clock_text(tick.offset_s) if tick else moment(statement.at)
-    state = statement.state if statement.state != "sent" else "sent (outcome unknown)"
+    state = _STATE_WORDS.get(statement.state, statement.state)
     parts = [when, f"#{statement.seq}", state]
     if statement.tag:
         parts.append(statement.tag)

@@ -42,7 +42,7 @@ class Mark(StrEnum):
     FAILED = "failed"
     HELD = "held"
     REFUSED = "refused"
-    UNKNOWN = "unknown"  # handed over, outcome unknown
+    UNKNOWN = "unknown"  # handed over, outcome unknown; or withdrawn: it never ran
 
 
 _MARKS = {
@@ -50,7 +50,6 @@ _MARKS = {
     "failed": Mark.FAILED,
     "refused": Mark.REFUSED,
     "held": Mark.HELD,
-    "withdrawn": Mark.HELD,
 }
 
 

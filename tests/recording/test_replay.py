@@ -82,6 +82,13 @@ def test_jump_lists_name_errors_holds_and_refusals() -> None:
     assert line.holds == (4, 5, 6)
     assert line.refusals == (3, 5)
     assert line.ticks[6].mark is Mark.UNKNOWN and line.ticks[0].mark is Mark.RAN
+    assert line.ticks[4].mark is Mark.REFUSED and line.ticks[5].mark is Mark.UNKNOWN
+
+
+def test_a_withdrawn_statement_never_ran_and_nobody_held_it() -> None:
+    line = timeline(Session(), [Statement(1, after(0), state="withdrawn")])
+    assert line.ticks[0].mark is Mark.UNKNOWN
+    assert (line.errors, line.holds, line.refusals) == ((), (), ())
 
 
 def test_statements_in_any_order_and_clocks_that_went_back_do_no_harm() -> None:

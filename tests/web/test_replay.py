@@ -71,14 +71,14 @@ def test_every_statement_has_a_word_for_what_became_of_it(admin: Browser, world:
         ("5", "unknown"),
     ]
     text = words(page)
-    for word in ("BEGIN", "error", "refused", "withdrawn", "unknown"):
+    for word in ("BEGIN", "failed", "refused", "withdrawn", "unknown"):
         assert word in text
     assert "(no-ddl)" not in text and "no-ddl" in text
 
 
 def test_the_timeline_says_in_words_what_it_shows(admin: Browser, world: World) -> None:
     page = admin.get(f"/sessions/{one(world)}").text
-    assert "5 statements on a timeline: 1 ran, 1 error, 1 refused, 1 withdrawn, 1 unknown" in page
+    assert "5 statements on a timeline: 1 ran, 1 failed, 1 refused, 1 withdrawn, 1 unknown" in page
     assert page.count("data-tick=") == 5
 
 

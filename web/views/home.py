@@ -14,7 +14,7 @@ from web import connect
 from web.access import EVERYBODY, READERS, may
 from web.reach import reach_of
 from web.services import Services, now, services
-from web.viewer import require_viewer, sign_in_token
+from web.viewer import Viewer, require_viewer, sign_in_token
 
 blueprint = Blueprint("home", __name__)
 
@@ -37,6 +37,7 @@ def page() -> BaseResponse | str:
         set_up=steps,
         line=None if steps.is_done else _psql_line(),
         feed=overview.feed(store, _FEED_ENTRIES),
+        with_text=require_viewer().reads_statements,
         ownerless=overview.ownerless(store),
         live=len(overview.live_sessions(store)),
         workers=workers.live(store, now()),
@@ -66,9 +67,10 @@ def feed() -> Response:
     app = current_app._get_current_object()  # type: ignore[attr-defined]
     service = services()
 
-    def render(entries: list[overview.FeedEntry]) -> str:
+    def render(entries: list[overview.FeedEntry], *, with_text: bool) -> str:
         with app.app_context():  # the template as it is: context processors need a request
-            html: str = app.jinja_env.get_template("home/_feed_rows.html").render(feed=entries)
+            template = app.jinja_env.get_template("home/_feed_rows.html")
+            html: str = template.render(feed=entries, with_text=with_text)
             return html
 
     def events() -> Iterator[str]:
@@ -76,7 +78,8 @@ def feed() -> Response:
         yield "retry: 2000\n\n"
         for poll in range(_STREAM_POLLS):
             time.sleep(_POLL_S)  # gevent's: only this stream waits
-            if not service.is_serving() or not _may_go_on(service, token):
+            viewer = _viewer_of(service, token) if service.is_serving() else None
+            if viewer is None or not viewer.is_reader:
                 return
             try:
                 entries = overview.feed(service.store, 50)
@@ -85,7 +88,9 @@ def feed() -> Response:
             news = [entry for entry in entries if entry.key not in seen]
             if news:
                 seen = {entry.key for entry in entries} | {entry.key for entry in news}
-                yield _event("statements", render(news[:_FEED_ENTRIES]))
+                yield _event(
+                    "statements", render(news[:_FEED_ENTRIES], with_text=viewer.reads_statements)
+                )
             elif poll % _HEARTBEAT_POLLS == 0:
                 yield ": still here\n\n"
 
@@ -93,12 +98,13 @@ def feed() -> Response:
     return Response(events(), mimetype="text/event-stream", headers=headers)
 
 
-def _may_go_on(service: Services, token: str) -> bool:
-    """Return whether the sign-in that opened the stream still stands."""
+def _viewer_of(service: Services, token: str) -> Viewer | None:
+    """Return who opened the stream with the rights of now; None when the sign-in ended."""
     try:
-        return sign_ins.get(service.store, service.clock.now(), token) is not None
+        found = sign_ins.get(service.store, service.clock.now(), token)
     except StoreUnavailable:
-        return False
+        return None
+    return Viewer(found, found.permission_roles) if found else None
 
 
 def _event(name: str, html: str) -> str:

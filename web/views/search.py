@@ -6,10 +6,8 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response as BaseResponse
 
-from appliance.entities import PermissionRole
 from appliance.store import search
 from web.access import READERS, may
-from web.replays import STATE_WORDS
 from web.services import services
 from web.viewer import require_viewer
 
@@ -25,7 +23,7 @@ _BEFORE, _AFTER = 60, 160
 def page() -> BaseResponse | str:
     store = services().store
     text = " ".join(request.args.get("q", "").replace("\0", "").split())[:_LONGEST]
-    reads = bool(require_viewer().roles & {PermissionRole.ADMIN, PermissionRole.AUDITOR})
+    reads = require_viewer().reads_statements
     is_asked = len(text) >= _SHORTEST
     sessions = search.sessions(store, text) if is_asked else ()
     if reads and len(sessions) == 1 and sessions[0].id == text:
@@ -43,7 +41,6 @@ def page() -> BaseResponse | str:
         most=search.MOST,
         most_statements=search.MOST_STATEMENTS,
         marked=marked,
-        state_words=STATE_WORDS,
     )
 
 

@@ -5,28 +5,27 @@ from __future__ import annotations
 from flask import Blueprint, Response, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from appliance.entities import PermissionRole
 from appliance.errors import GatepostError
 from appliance.store import kills, sessions
 from appliance.store.sessions import SessionRecord
 from web import session_list, session_pages, sql
-from web.access import ADMIN, AUDITOR, READERS, may
+from web.access import ADMIN, READERS, may
 from web.forms import Form, read_form
 from web.listing import wants_csv
 from web.services import now, services
-from web.viewer import actor, require_viewer
+from web.viewer import STATEMENT_READERS, actor, require_viewer
 
 blueprint = Blueprint("sessions", __name__)
 blueprint.record_once(sql.install)
 
-_READ_STATEMENTS = (ADMIN, AUDITOR)
+_READ_STATEMENTS = tuple(STATEMENT_READERS)
 
 
 @blueprint.get("/sessions")
 @may(*READERS)
 def page() -> BaseResponse | str:
     state = session_list.read_state()
-    filtered = session_list.wanted(state, in_statements=_reads_statements())
+    filtered = session_list.wanted(state, in_statements=require_viewer().reads_statements)
     if wants_csv():
         return session_list.as_csv(session_list.ended(state, filtered, csv=True))
     live = session_list.live(filtered)
@@ -38,7 +37,7 @@ def page() -> BaseResponse | str:
         live=live,
         found=found,
         hits=session_list.hits(filtered, (*live, *found.items)),
-        may_read=_reads_statements(),
+        may_read=require_viewer().reads_statements,
     )
 
 
@@ -47,7 +46,7 @@ def page() -> BaseResponse | str:
 def live() -> str:
     """The sessions that run now, as narrowed: a part that the list asks for again and again."""
     state = session_list.read_state()
-    filtered = session_list.wanted(state, in_statements=_reads_statements())
+    filtered = session_list.wanted(state, in_statements=require_viewer().reads_statements)
     found = session_list.live(filtered)
     return render_template(
         "sessions/_live.html",
@@ -55,7 +54,7 @@ def live() -> str:
         state=state,
         live=found,
         hits=session_list.hits(filtered, found),
-        may_read=_reads_statements(),
+        may_read=require_viewer().reads_statements,
     )
 
 
@@ -119,7 +118,3 @@ def _kill_page(session: SessionRecord, form: Form) -> str:
 
 def _session(session_id: str) -> SessionRecord:
     return sessions.get(services().store, session_id)
-
-
-def _reads_statements() -> bool:
-    return bool(require_viewer().roles & {PermissionRole.ADMIN, PermissionRole.AUDITOR})
