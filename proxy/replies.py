@@ -298,7 +298,7 @@ def _failed(session: Session, head: InFlight, sqlstate: str) -> None:
         return
     if head.kind is Kind.PARSE and head.prepared is not None and head.decision is not None:
         try:  # a text that the target could not parse has run nothing, but was tried
-            head.records = session.record(head.prepared.raw, head.decision, ())
+            head.records = session.record(head.prepared.raw, head.decision, (), whole=True)
         except JournalUnavailable:
             return
     if head.kind is not Kind.PARSE:

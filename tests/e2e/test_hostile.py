@@ -94,6 +94,8 @@ def test_a_hostile_statement_gets_an_answer_and_nobody_else_waits(
     assert guarded.processes[1].poll() is None
     assert guarded.processes[1].pid == worker
     assert "Traceback" not in guarded.log()
+    files = guarded.config.journal_dir.rglob("*")
+    assert sum(file.stat().st_size for file in files if file.is_file()) < 1 << 30
 
 
 def test_statements_that_cannot_be_known_do_not_slip_past_a_rule(guarded: Gateway) -> None:
