@@ -184,6 +184,8 @@ def test_what_a_client_sends_while_its_target_is_busy_is_not_hoarded(
 
 
 def test_300_idle_sessions_cost_little_and_all_answer(quiet: Gateway) -> None:
+    quiet.kill_worker()
+    quiet.start_worker()  # one whose memory nothing has stretched yet
     with ExitStack() as opened:
         first = opened.enter_context(logged_in(quiet))
         first.ask("SELECT 1")
