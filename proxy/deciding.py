@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
-from appliance.policy.verdict import Verdict
+from appliance.policy.verdict import Action
 from appliance.policy.wording import refusal_text
 from appliance.recording.recorder import State
 from appliance.sql.catalog import CATALOG_SQL, STATE_SQL, Catalog, SessionState
+from appliance.sql.facts import NO_GRAMMAR, EffectClass
 from proxy.commands import Wait, Work
 from proxy.decision import Decision, Need
 from proxy.inflight import InFlight, Kind
@@ -31,10 +32,32 @@ FORWARD: Final = None
 WAIT: Final = b"wait"  # compared by identity: leave the message where it is, look again later
 
 
-def refusal_of(verdict: Verdict) -> Refusal:
+def refusal_of(decision: Decision) -> Refusal:
     """Return what the client is told about a verdict that is not allow."""
-    message, hint = refusal_text(verdict)
-    return Refusal("42501", message, hint)
+    return _as_the_target_would(decision) or Refusal("42501", *refusal_text(decision.verdict))
+
+
+def _as_the_target_would(decision: Decision) -> Refusal | None:
+    """Return the target's own error for a text that nothing is wrong with but a slip of the pen.
+
+    A name that the catalog (read again for this very text) does not have, or a text that is no
+    SQL, is unknown, and the strictest rule refuses it: nothing runs. But whoever mistyped a table
+    wants to read that, in PostgreSQL's words, and drivers look for its SQLSTATE.
+    """
+    verdict = decision.verdict
+    refused = [made.effect for made in verdict.decisions if made.action is not Action.ALLOW]
+    if not refused or any(effect.cls is not EffectClass.UNKNOWN for effect in refused):
+        return None
+    hint = f"gatepost: what cannot be known is refused by {verdict.rule}."
+    for statement in decision.facts.statements:
+        if statement.unknown.startswith(NO_GRAMMAR):
+            return Refusal("42601", statement.unknown.removeprefix(NO_GRAMMAR), hint)
+    named = next((effect for effect in refused if effect.relation or effect.function), None)
+    if named is None or not decision.facts.needs_catalog:
+        return None
+    if named.relation is not None:
+        return Refusal("42P01", f'relation "{named.relation}" does not exist', hint)
+    return Refusal("42883", f"function {named.function} does not exist", hint)
 
 
 def unrecorded() -> Refusal:

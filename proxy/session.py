@@ -228,7 +228,7 @@ class Session:
             return self.gate.closed.armed()
         if decision.verdict.is_allow:
             return None
-        return deciding.refusal_of(decision.verdict).armed()
+        return deciding.refusal_of(decision).armed()
 
     def record(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.sql.extract import extract, extract_inner, unknown_statement
+from appliance.sql.facts import NO_GRAMMAR
 from appliance.sql.lexing import doubtful_literals, ends_elsewhere, has_long_run_of_signs
 from appliance.sql.native import GrammarError, PgQuery, Token
 from appliance.sql.parsed import Parsed, ParsedStatement
@@ -35,7 +36,7 @@ class Analysis:
                 library.parse(data), data, self._inner, library.fingerprint, bool(doubtful)
             )
         except GrammarError as error:
-            return unknown(f"PostgreSQL's grammar does not accept it: {error.message}", text)
+            return unknown(NO_GRAMMAR + error.message, text)
         except ValueError:  # orjson: nested over 1,024 levels
             return unknown(TOO_DEEP, text)
 

@@ -128,6 +128,7 @@ class Statement:
 
 
 WHOLE_TEXT = 2**31 - 1
+NO_GRAMMAR = "PostgreSQL's grammar does not accept it: "  # begins such a statement's ``unknown``
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,7 +193,6 @@ def test_of_a_script_with_something_refused_nothing_runs(
         "create/**/table {}()",
         "CREATE VIEW {} AS SELECT 1",
         "CREATE SCHEMA s CREATE TABLE {} ()",
-        "PREPARE p AS CREATE TABLE {} AS SELECT 1",
         "ALTER TABLE t RENAME TO {}",
         "COMMENT ON TABLE t IS '{}'",
         "GRANT SELECT ON t TO public; SELECT '{}'",

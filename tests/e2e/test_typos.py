@@ -26,6 +26,7 @@ def guarded(shared_gateway: Gateway) -> Iterator[Gateway]:
         ("SELECT * FROM custmers", psycopg.errors.UndefinedTable, 'relation "custmers" does not'),
         ("SELECT * FROM no.such", psycopg.errors.UndefinedTable, 'relation "no.such" does not'),
         ("SELEC 1", psycopg.errors.SyntaxError, 'syntax error at or near "SELEC"'),
+        ("PREPARE p AS CREATE TABLE x ()", psycopg.errors.SyntaxError, 'at or near "CREATE"'),
         ("SELECT no_such_function(1)", psycopg.errors.UndefinedFunction, "does not exist"),
     ],
 )
