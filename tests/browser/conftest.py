@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -14,6 +13,7 @@ from appliance.store import accounts
 from appliance.store.actors import Actor
 from appliance.store.database import Store, open_store
 from appliance.store.migrate import migrate
+from tests.browser.emptying import make_empty
 from tests.harness.chromium import find_chromium
 from tests.web.serving import serving
 
@@ -29,15 +29,24 @@ class Served:
     setup_path: str
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
-    """Pages on a fresh SQLite store, served by the real gunicorn configuration."""
-    store = open_store(f"sqlite:///{tmp_path / 'gatepost.db'}")
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
+    """Pages on a SQLite store, served by the real gunicorn configuration: one for all tests."""
+    folder = tmp_path_factory.mktemp("pages")
+    store = open_store(f"sqlite:///{folder / 'gatepost.db'}")
     migrate(store)
-    token = accounts.setup_link(store, BY, SystemClock().now())
-    with serving(tmp_path) as running:
-        yield Served(running.url, store, f"/setup/{token}")
+    with serving(folder) as running:
+        yield running.url, store
     store.close()
+
+
+@pytest.fixture
+def served(pages: tuple[str, Store]) -> Served:
+    """The pages with nothing in their store but a fresh set-up link."""
+    url, store = pages
+    make_empty(store)
+    token = accounts.setup_link(store, BY, SystemClock().now())
+    return Served(url, store, f"/setup/{token}")
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +73,19 @@ def desktop(chromium: Browser, served: Served) -> Iterator[Page]:
 def phone(chromium: Browser, served: Served) -> Iterator[Page]:
     """A page on a phone."""
     yield from _page(chromium, served, 390, 844)
+
+
+@pytest.fixture
+def still(chromium: Browser, served: Served) -> Iterator[Page]:
+    """A page on which nothing moves, for looking at it from all sides."""
+    with chromium.new_context(base_url=served.url, reduced_motion="reduce") as context:
+        page = context.new_page()
+        refused: list[str] = []
+        page.on(
+            "console", lambda m: refused.append(m.text) if "Content Security" in m.text else None
+        )
+        yield page
+    assert not refused
 
 
 def _page(chromium: Browser, served: Served, width: int, height: int) -> Iterator[Page]:

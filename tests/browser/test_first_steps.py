@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from appliance.clock import SystemClock
+from appliance.entities import PermissionRole
 from appliance.store import credentials, grants, identities, snapshots, targets
-from tests.browser.conftest import Served
+from tests.browser.conftest import BY, Served
+from tests.browser.signing_in import sign_in
 from tests.harness.postgres import Database
 from tests.web.recorded import Ran, Recorded, record
 
@@ -93,7 +95,7 @@ def test_from_the_set_up_link_to_the_first_session(
 
 
 def test_the_live_feed_shows_a_statement_without_a_reload(desktop: Page, served: Served) -> None:
-    set_up(desktop, served)
+    sign_in(desktop, served, PermissionRole.ADMIN)
     desktop.goto("/")
     expect(desktop.locator("[data-live]")).to_contain_text("live")
     expect(desktop.locator("[data-live=on]")).to_be_visible()
@@ -106,7 +108,7 @@ def test_the_live_feed_shows_a_statement_without_a_reload(desktop: Page, served:
 
 
 def test_the_check_says_what_is_wrong_and_how_to_mend_it(desktop: Page, served: Served) -> None:
-    set_up(desktop, served)
+    sign_in(desktop, served, PermissionRole.ADMIN)
     desktop.goto("/targets/new")
     desktop.get_by_label("Host").fill("no-such-host.invalid")
     desktop.get_by_label("Database", exact=True).fill("shop")
@@ -118,11 +120,9 @@ def test_the_check_says_what_is_wrong_and_how_to_mend_it(desktop: Page, served: 
 
 
 def test_revoking_by_keyboard_alone(desktop: Page, served: Served) -> None:
-    set_up(desktop, served)
+    sign_in(desktop, served, PermissionRole.ADMIN)
     now = SystemClock().now()
     spec = identities.IdentitySpec("ci-x", "ci")
-    from tests.browser.conftest import BY
-
     identities.create(served.store, BY, now, spec)
     desktop.goto("/identities/ci-x/credentials/new")
     desktop.get_by_label("Last day").focus()
@@ -138,21 +138,24 @@ def test_revoking_by_keyboard_alone(desktop: Page, served: Served) -> None:
 
 
 def test_a_list_is_searched_while_typing_and_keeps_it_in_the_address(
-    desktop: Page, served: Served
+    page: Page, served: Served
 ) -> None:
-    set_up(desktop, served)
+    sign_in(page, served, PermissionRole.ADMIN)
     now = SystemClock().now()
-    from tests.browser.conftest import BY
-
     for name in ("ci-a", "ci-b", "svc-c"):
         identities.create(served.store, BY, now, identities.IdentitySpec(name, "ci"))
-    desktop.goto("/identities")
-    desktop.keyboard.press("/")
-    desktop.keyboard.type("svc")
-    expect(desktop.locator("#list tbody tr")).to_have_count(1)
-    assert desktop.url.endswith("/identities?q=svc")
-    desktop.reload()
-    expect(desktop.locator("#list tbody tr")).to_have_count(1)
+    page.goto("/identities")
+    search = page.get_by_label("Search name, purpose")
+    if page.get_by_label("Search everything").is_visible():
+        search.focus()  # there "/" goes to the search over everything
+    else:
+        page.keyboard.press("/")
+    expect(search).to_be_focused()
+    page.keyboard.type("svc")
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"/identities\?q=svc$"))
+    page.reload()
+    expect(page.locator("#list tbody tr")).to_have_count(1)
 
 
 def test_the_pages_work_without_script(chromium: Browser, served: Served) -> None:

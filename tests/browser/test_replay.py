@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from appliance.clock import SystemClock
@@ -14,7 +13,7 @@ from appliance.store.record_models import SessionRow, StatementRow
 from appliance.store.targets import TargetSpec
 from tests.browser.conftest import BY, Served
 from tests.browser.signing_in import sign_in
-from tests.browser.test_accessible import LOOKS, Look, check_page
+from tests.browser.test_accessible import check_page
 from tests.web.recorded import Ran, Recorded, record
 from web.replays import CHAPTER
 
@@ -156,17 +155,8 @@ def test_every_session_reads_without_a_script(chromium: Browser, served: Served)
     context.close()
 
 
-@pytest.mark.parametrize("look", LOOKS, ids=lambda look: look.name)
-def test_no_page_of_sessions_and_policies_has_a_serious_fault(
-    chromium: Browser, served: Served, look: Look
-) -> None:
-    context = chromium.new_context(
-        base_url=served.url,
-        viewport={"width": look.width, "height": look.height},
-        color_scheme="dark" if look.scheme == "dark" else "light",
-        reduced_motion="reduce",
-    )
-    page = context.new_page()
+def test_no_page_of_sessions_and_policies_has_a_serious_fault(still: Page, served: Served) -> None:
+    page = still
     sign_in(page, served, PermissionRole.ADMIN)
     ended, live = one(served), one(served, Ran("select 1"), length=None)
     long = one(served, *(Ran(f"select {n}") for n in range(CHAPTER + 5)))
@@ -194,5 +184,4 @@ def test_no_page_of_sessions_and_policies_has_a_serious_fault(
         "/search?q=orders",
     ):
         faults += check_page(page, path)
-    context.close()
     assert not faults, "\n".join(faults)
