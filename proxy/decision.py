@@ -10,7 +10,7 @@ from appliance.policy.engine import Policy
 from appliance.policy.verdict import Verdict
 from appliance.sql.catalog import Catalog
 from appliance.sql.facts import Facts
-from proxy.cache import TwoGenerations
+from proxy.cache import Room, TwoGenerations
 
 _CACHE_ENTRIES = 2048
 
@@ -62,6 +62,7 @@ class Precedents:
     policy: Policy
     depends_on_objects: bool
     make_policy: Callable[[], Policy]  # another one like it, for a thread of its own
+    room: Room  # for all that is remembered
     caches: dict[object, TwoGenerations[bytes | str, Decision]] = field(default_factory=dict)
 
     def cache(self, key: object) -> TwoGenerations[bytes | str, Decision]:
@@ -70,7 +71,7 @@ class Precedents:
         if found is None:
             if len(self.caches) > 64:
                 self.caches.clear()
-            found = self.caches[key] = TwoGenerations(_CACHE_ENTRIES)
+            found = self.caches[key] = TwoGenerations(_CACHE_ENTRIES, self.room)
         return found
 
 

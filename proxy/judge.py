@@ -340,7 +340,7 @@ class Judge:
         self._free = precedents.cache(self._codec)
         state = self._state
         if state is None or state.temp_relations or self._overlay is not None:
-            self._bound = TwoGenerations(256)
+            self._bound = TwoGenerations(256, self._precedents.room)
         else:
             self._bound = precedents.cache(
                 (self._codec, state.search_path, state.current_user, self._generation)

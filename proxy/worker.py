@@ -29,6 +29,7 @@ from appliance.store import catalogs as stored_catalogs
 from appliance.store import snapshots
 from appliance.store.database import Store
 from proxy.arrival import is_in
+from proxy.cache import Room
 from proxy.cancel import CancelBus, CancelKeys, bus_directory
 from proxy.catalogs import Catalogs
 from proxy.connection import Connection
@@ -44,6 +45,7 @@ _SCRATCH_BYTES = 256 << 10
 _ACCEPTS_PER_TURN = 64
 _ACCEPT_PAUSE_S = 0.2  # where there are no descriptors left: trying on would be all that it does
 _PRECEDENTS = 4096
+_CACHE_BYTES = 64 << 20  # of decisions remembered, all sessions together
 T = TypeVar("T")
 
 
@@ -80,6 +82,7 @@ class Worker:
         self._logging_in: Counter[str] = Counter()  # by the address that they come from
         self._rulebook = Rulebook(self.snapshot)
         self._precedents: dict[Subject, Precedents] = {}
+        self._room = Room(_CACHE_BYTES)
         self._listener = listener
         loop = gevent.get_hub().loop
         self._accepting = loop.io(listener.fileno(), 1)
@@ -233,7 +236,7 @@ class Worker:
                 if rule.enabled
             )
             make = partial(Policy, self.snapshot, subject, self._rulebook)
-            found = Precedents(policy, names_matter, make)
+            found = Precedents(policy, names_matter, make, self._room)
             self._precedents[subject] = found
         return found
 

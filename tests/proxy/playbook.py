@@ -28,6 +28,7 @@ from appliance.recording.records import Kind as RecordKind
 from appliance.recording.signing import Signer
 from appliance.sql.catalog import Catalog, SessionState
 from appliance.sql.parser import Parser
+from proxy.cache import Room
 from proxy.decision import CatalogBox, Precedents
 from proxy.judge import Judge
 from proxy.session import Gate, PreparedFacts, Session
@@ -86,7 +87,10 @@ class Play:
         )
         policy = Policy(snapshot, subject)
         precedents = Precedents(
-            policy, policy.depends_on_objects, partial(Policy, snapshot, subject)
+            policy,
+            policy.depends_on_objects,
+            partial(Policy, snapshot, subject),
+            Room(1 << 20),
         )
         self.gate = Gate()
         recorder = SessionRecorder(self.journal, start)
