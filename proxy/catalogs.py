@@ -16,7 +16,7 @@ from proxy.decision import CatalogBox
 
 log = structlog.get_logger("proxy")
 
-_MIN_INTERVAL_S = 1.0  # unknown names must not make us read the catalog all the time
+_MIN_INTERVAL_S = 0.5  # unknown names must not make us read the catalog all the time
 _MAX_AGE_S = 60.0  # what others change on the target is seen by then at the latest
 
 
@@ -26,26 +26,39 @@ class Catalogs:
     def __init__(self, load: Callable[[Target, str], Catalog]) -> None:
         self._load = load
         self._boxes: dict[tuple[int, str], CatalogBox] = {}
-        self._read_at: dict[tuple[int, str], float] = {}
+        self._begun_at: dict[tuple[int, str], float] = {}
         self._under_way: dict[tuple[int, str], AsyncResult[None]] = {}
 
     def box(self, target: Target, database: str) -> CatalogBox:
         """Return the box that sessions on this database look into."""
         return self._boxes.setdefault((target.id, database), CatalogBox())
 
-    def refresh(self, target: Target, database: str) -> None:
-        """Read the catalog now, once for all that ask; waits (call it in a greenlet)."""
+    def refresh(self, target: Target, database: str, *, is_patient: bool = False) -> None:
+        """Read the catalog once for all that ask; waits (call it in a greenlet).
+
+        ``is_patient``: what was read before this was asked is no answer, since something may have
+        been made just now; then this waits out the interval between two readings.
+        """
         key = (target.id, database)
         box = self.box(target, database)
-        running = self._under_way.get(key)
-        if running is not None:
-            running.get()
-            return
-        is_fresh = time.monotonic() - self._read_at.get(key, -_MAX_AGE_S) < _MIN_INTERVAL_S
-        if is_fresh and not box.is_stale:
-            return
+        asked = time.monotonic()
+        while (begun := self._begun_at.get(key, -_MAX_AGE_S)) < asked:
+            running = self._under_way.get(key)
+            if running is not None:
+                running.get()
+                continue
+            rest = begun + _MIN_INTERVAL_S - time.monotonic()
+            if rest > 0 and not box.is_stale:
+                if not is_patient:
+                    return
+                gevent.sleep(rest)
+                continue
+            self._read(key, box, target, database)
+
+    def _read(self, key: tuple[int, str], box: CatalogBox, target: Target, database: str) -> None:
         result: AsyncResult[None] = AsyncResult()
         self._under_way[key] = result
+        self._begun_at[key] = time.monotonic()
         box.is_stale = False  # what changes from here on makes it stale again
         try:
             pool = gevent.get_hub().threadpool
@@ -55,7 +68,6 @@ class Catalogs:
             box.is_stale = True
             log.warning("the catalog cannot be read", target=target.name, error=str(error))
         finally:
-            self._read_at[key] = time.monotonic()
             del self._under_way[key]
             result.set(None)
 
@@ -67,7 +79,7 @@ class Catalogs:
             for key, box in self._boxes.items()
             if key in used
             and key not in self._under_way
-            and (box.is_stale or now - self._read_at.get(key, 0.0) > _MAX_AGE_S)
-            and now - self._read_at.get(key, -_MAX_AGE_S) > _MIN_INTERVAL_S
+            and (box.is_stale or now - self._begun_at.get(key, 0.0) > _MAX_AGE_S)
+            and now - self._begun_at.get(key, -_MAX_AGE_S) > _MIN_INTERVAL_S
             and box.generation > 0
         ]

@@ -185,7 +185,8 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
     item = InFlight(Kind.EXECUTE, started=time.monotonic())
     item.max_rows = _HEADER.unpack_from(body, name_end + 1)[0]
     if portal is None:  # a cursor that SQL declared: what it reads was decided at DECLARE
-        raw = b'FETCH ALL FROM "' + name.replace(b'"', b'""') + b'"'
+        shown = name or b"(unnamed)"  # SQL has no way to name that one
+        raw = b'FETCH ALL FROM "' + shown.replace(b'"', b'""') + b'"'
         decision = session.decide(raw)
         if decision is None:
             return WAIT

@@ -101,6 +101,7 @@ def test_nothing_that_ran_is_missing_and_nothing_is_done_that_did_not_run(
             eventually(lambda b=before: sum(c.tried for c in clients) > b, timeout=30)  # type: ignore[misc]
         for client in clients:
             client.stop()
+        gateway.settle()  # also the worker that was started last
         for number in list(gateway.processes):
             assert gateway.kill_worker(number, signal.SIGTERM) == 0
         eventually(lambda: not others(database), what="the end of the target's sessions")
