@@ -24,6 +24,7 @@ class ErrorPage:
     hint: str = ""
 
 
+_NOT_FOUND_HINT = "Check the address, or find it by its name in the lists."
 _HTTP = {
     400: ErrorPage(400, "The request was not understood", "Go back and try it once more."),
     403: ErrorPage(
@@ -36,7 +37,7 @@ _HTTP = {
         404,
         "There is nothing here",
         "What this address named does not exist, or no longer does.",
-        "Check the address, or find it by its name in the lists.",
+        _NOT_FOUND_HINT,
     ),
     405: ErrorPage(
         405, "That cannot be done here", "This address is opened by a button, not by a link."
@@ -60,7 +61,9 @@ def _http_error(error: HTTPException) -> Response:
 def _known_error(error: GatepostError) -> Response:
     match error:
         case NotFound():
-            page = ErrorPage(404, "There is nothing here", error.message, error.hint)
+            page = ErrorPage(
+                404, "There is nothing here", error.message, error.hint or _NOT_FOUND_HINT
+            )
         case Conflict():
             page = ErrorPage(409, "Something else changed first", error.message, error.hint)
         case Invalid():

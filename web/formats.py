@@ -82,6 +82,7 @@ def install(app: Flask) -> None:
         ("action_words", action_words),
         ("detail_value", detail_value),
         ("state_word", state_word),
+        ("sentence", sentence),
     ):
         app.jinja_env.filters[name] = function
     app.jinja_env.globals["bars"] = bars
@@ -93,7 +94,7 @@ def install(app: Flask) -> None:
 def when(at: datetime | None, missing: str = "never") -> Markup:
     """Return a time element: relative here, the viewer's zone by script, UTC on hover."""
     if at is None:
-        return Markup('<span class="muted">{}</span>').format(missing)
+        return Markup('<span class="muted nowrap">{}</span>').format(missing)
     at = at.astimezone(UTC)
     return Markup('<time datetime="{}" title="{} UTC" data-when>{}</time>').format(
         at.strftime("%Y-%m-%dT%H:%M:%SZ"), at.strftime("%Y-%m-%d %H:%M:%S"), relative(at, now())
@@ -160,6 +161,13 @@ def first_line(text: str, limit: int = 160) -> str:
     """Return a statement on one line, cut with an ellipsis."""
     line = " ".join(text[: limit * 4].split())
     return line if len(line) <= limit else f"{line[:limit]}…"
+
+
+def sentence(text: str) -> str:
+    """Return a message as a sentence of a page: a capital to begin with, a full stop to end."""
+    text = text.strip()
+    end = "" if not text or text[-1] in ".!?:…" else "."
+    return text[:1].upper() + text[1:] + end
 
 
 def action_words(action: str) -> str:

@@ -136,4 +136,4 @@ def test_revoking_names_the_sessions_that_end(admin: Browser, world: World) -> N
 def test_a_credential_that_is_not_there_is_said_so(admin: Browser) -> None:
     answer = admin.get("/credentials/77")
     assert answer.status_code == 404
-    assert "no credential c-77" in answer.text
+    assert "No credential c-77" in answer.text

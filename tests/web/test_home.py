@@ -153,3 +153,9 @@ def test_a_page_that_does_not_exist_says_so(admin: Browser) -> None:
     answer = admin.get("/nothing/here")
     assert answer.status_code == 404
     assert "There is nothing here" in answer.text
+
+
+def test_what_a_name_no_longer_stands_for_is_said_with_a_way_on(admin: Browser) -> None:
+    answer = admin.get("/sessions/nope")
+    assert answer.status_code == 404
+    assert "No session has the id nope. Check the address" in words(answer.text)

@@ -188,4 +188,4 @@ def test_the_part_that_waits_becomes_the_first_session(admin: Browser, world: Wo
 def test_a_target_that_is_not_there_is_said_so(admin: Browser) -> None:
     answer = admin.get("/targets/nothing")
     assert answer.status_code == 404
-    assert "no target is called nothing" in answer.text
+    assert "No target is called nothing" in answer.text

@@ -36,7 +36,7 @@ function start() {
     const whole = length() || 1;
     const head = replay.querySelector("[data-head]");
     const range = replay.querySelector("[data-range]");
-    if (head) head.setAttribute("x", String(Math.min(at / whole, 1) * 997));
+    if (head) head.setAttribute("x", String(Math.min(at / whole, 1) * 997 - 2));
     if (range) {
       range.value = String(at);
       range.setAttribute("aria-valuetext", now ? `statement ${now.dataset.seq}, ${words(at)}` : words(at));
