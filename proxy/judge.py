@@ -56,6 +56,7 @@ class Judge:
         self._slow: _Slow | None = None
         self._long_texts: TwoGenerations[tuple[str, bytes], PreparedText] = TwoGenerations(2)
         self._asked_catalog: bytes | None = None
+        self.wants_newest = False  # what the catalog says can still turn a no into a yes
         self._codec = "utf-8"
         self._names_dirty = True
         self._is_lost = False  # the session was asked, and did not answer
@@ -281,6 +282,7 @@ class Judge:
         if not (is_old or facts.needs_catalog) or self._asked_catalog == raw:
             return None  # asked and not found: what names relations stays unknown
         self._asked_catalog = raw
+        self.wants_newest = not self._precedents.policy.decide(facts).is_allow
         return Need.CATALOG
 
     def _decision(self, facts: Facts, policy: Policy) -> Decision:

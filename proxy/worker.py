@@ -262,10 +262,8 @@ class Worker:
             self.run_blocking(connection.session.judge.decide_slowly, raw)
         elif need is Need.CATALOG:
             admission = connection.admission
-            # Where nothing but the built-in rules decides, nobody waits for a name's sake.
-            standing = admission.target.default_action or self.snapshot.settings.default_action
-            decides = bool(self.snapshot.rules) or standing != "allow"
-            self.catalogs.refresh(admission.target, admission.database, is_patient=decides)
+            newest = connection.session.judge.wants_newest
+            self.catalogs.refresh(admission.target, admission.database, is_patient=newest)
 
     def _load_catalog(self, target: Target, database: str) -> Catalog:
         """Read a target's catalog as its catalog role; blocking."""
