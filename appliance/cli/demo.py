@@ -106,8 +106,11 @@ def _ports(offset: int | None) -> Ports:
 
 @contextlib.contextmanager
 def _signals_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the demo as Ctrl-C does."""
-    numbers = (signal.SIGTERM, signal.SIGHUP)
+    """Let SIGTERM and a closed terminal end the demo as Ctrl-C does, also where that was ignored.
+
+    A shell starts what it puts in the background with SIGINT ignored, and children inherit that.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield
