@@ -207,6 +207,18 @@ def test_a_session_that_breaks_off_leaves_its_last_statement_as_sent(
     assert (row["state"], row["outcome_position"]) == ("sent", None)
 
 
+def test_what_came_before_a_goodbye_is_answered_and_recorded_first(
+    shared_gateway: Gateway,
+) -> None:
+    with RawClient(shared_gateway.port) as client:
+        client.log_in(CI, shared_gateway.passwords[CI])
+        client.send(raw.query("SELECT pg_sleep(0.3)"), raw.query("SELECT 'last'"), raw.TERMINATE)
+        client.until()
+        assert raw.values(client.until()) == [b"last"]
+        assert client.message() is None
+    assert brief(recorded(shared_gateway), "state") == [("done",), ("done",)]
+
+
 SECRET_TEXTS = (
     "ALTER ROLE CURRENT_USER PASSWORD '{}'",
     "CREATE ROLE somebody LOGIN PASSWORD E'{}'",
