@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +32,14 @@ class PermissionRole(StrEnum):
     REVIEWER = "reviewer"
     AUDITOR = "auditor"
     USER = "user"
+
+
+class ProfileMode(StrEnum):
+    """What the statement profile of a non-human identity does."""
+
+    OFF = "off"
+    LEARN = "learn"  # what it runs is shown to its owner as a proposal
+    ENFORCE = "enforce"  # what the owner has not signed is refused
 
 
 class SslMode(StrEnum):
@@ -141,6 +150,7 @@ class Identity:
     groups: frozenset[str] = frozenset()
     permission_roles: frozenset[PermissionRole] = frozenset()
     credentials: tuple[Credential, ...] = ()
+    profile: ProfileMode = ProfileMode.OFF
     demo: bool = False
 
     @property
@@ -156,7 +166,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Who may open sessions on which target as which upstream role; conditions are ENFORCED."""
+    """Who may open sessions on which target as which upstream role; conditions are ENFORCED.
+
+    ``is_time_boxed``: given by an approver for a time; its role must be asked for by name.
+    """
 
     id: int
     who: str  # "identity:NAME" | "group:NAME" | "kind:KIND" | "*"
@@ -171,6 +184,7 @@ class Grant:
     fastpath: bool = False
     replication: bool = False
     allow_builtin: frozenset[str] = frozenset()
+    is_time_boxed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +199,8 @@ class PolicyRule:
     """What happens to an effect. An empty tuple means "any"; every condition must hold.
 
     ``tables`` and ``functions`` are patterns as in the contract ("schema.name", ``*`` in a part).
+    ``hours``: as in grants, "" = always. ``rows_over``: only where it touches more rows than that.
+    ``owner_may_approve``: the owner of a non-human requester counts as an approver like others.
     """
 
     name: str
@@ -198,10 +214,13 @@ class PolicyRule:
     functions: tuple[str, ...] = ()
     application_names: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    hours: str = ""
     without_where: bool | None = None
-    approvers: str | None = None
-    timeout_s: int | None = None
-    retry_s: int | None = None
+    rows_over: int | None = None
+    approvers: str | None = None  # "group:NAME" | "identity:NAME"; None = the permission role
+    owner_may_approve: bool = False
+    timeout_s: int | None = None  # None = the settings'
+    retry_s: int | None = None  # None = held live; else refused at once, passes once in that time
     message: str = ""
     enabled: bool = True
 
@@ -226,6 +245,8 @@ class Settings:
     default_action: str = "allow"
     durability: Durability = Durability.WRITTEN
     retention_days: int = 400
+    hold_timeout_s: int = 600
+    hold_in_transaction_s: int = 120  # an open transaction has locks: at most so long
     limits: Limits = field(default_factory=Limits)
 
 
@@ -233,6 +254,7 @@ class Settings:
 class Snapshot:
     """Everything that decides, at one version: what workers log people in and judge by.
 
+    ``profiles``: the signed fingerprints of each identity whose profile is enforced, by name.
     Built by ``appliance.store.snapshots.load()``; replaced whole, never changed.
     """
 
@@ -243,6 +265,7 @@ class Snapshot:
     groups: dict[str, Group]
     grants: tuple[Grant, ...]  # in the order of the page / file
     rules: tuple[PolicyRule, ...]  # in order, without the built-in ones; disabled ones included
+    profiles: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def who_matches(who: str, identity: Identity) -> bool:
