@@ -12,7 +12,7 @@ _KINDS = {
     IdentityKind.BOT: "bots",
     IdentityKind.AGENT: "AI agents",
 }
-_VERBS = {"allow": "may run", "block": "may not run", "approve": "need an approval to run"}
+_VERBS = {"allow": "may run", "block": "may not run", "approve": "need a human for"}
 
 Piece = tuple[str, bool]
 
@@ -24,11 +24,14 @@ def sentence(rule: PolicyRule) -> list[Piece]:
     """
     pieces: list[Piece] = [
         (_who(rule.who), True),
-        (f" {_VERBS.get(rule.action, 'may not run')} ", False),
+        (f" {_verb(rule)} ", False),
         (", ".join(rule.commands) or "anything", True),
     ]
     if rule.without_where is not None:
         pieces.append((" without WHERE" if rule.without_where else " with a WHERE", True))
+    if rule.rows_over is not None:
+        rows = f"{rule.rows_over:,} row{'' if rule.rows_over == 1 else 's'}"
+        pieces += [(" of more than ", False), (rows, True)]
     pieces += _listed(" touching ", rule.tables)
     pieces += _listed(" in column " if len(rule.columns) == 1 else " in columns ", rule.columns)
     pieces += _listed(" through function ", rule.functions)
@@ -37,8 +40,11 @@ def sentence(rule: PolicyRule) -> list[Piece]:
     pieces += _listed(" as ", rule.roles)
     pieces += _listed(" from ", rule.sources)
     pieces += _listed(" with application ", rule.application_names)
-    if rule.action == "approve" and rule.approvers:
-        pieces += [(", approved by ", False), (_one(rule.approvers), True)]
+    pieces += _listed(" during ", (rule.hours,) if rule.hours else ())
+    if rule.action == "approve" and (rule.approvers or rule.owner_may_approve):
+        words = [_one(rule.approvers) if rule.approvers else "any approver"]
+        words += ["its owner"] if rule.owner_may_approve else []
+        pieces += [(", approved by ", False), (" or ".join(words), True)]
     pieces.append((f" → {rule.action}", False))
     return pieces
 
@@ -46,6 +52,14 @@ def sentence(rule: PolicyRule) -> list[Piece]:
 def plain_sentence(rule: PolicyRule) -> str:
     """Return the same without marks: for the shell and for mails."""
     return "".join(text for text, _ in sentence(rule))
+
+
+def _verb(rule: PolicyRule) -> str:
+    """Return what the rule says of whom it is about; one alone needs, several need."""
+    verb = _VERBS.get(rule.action, "may not run")
+    words = rule.who or ("*",)
+    is_one = "*" in words or (len(words) == 1 and not words[0].startswith("kind:"))
+    return verb.replace("need ", "needs ") if is_one else verb
 
 
 def _who(words: tuple[str, ...]) -> str:

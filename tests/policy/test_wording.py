@@ -120,8 +120,26 @@ def test_a_refused_text_says_its_reason() -> None:
                 "application_names": ("ci-*",),
                 "approvers": "group:dba",
             },
-            "AI agents need an approval to run delete without WHERE on any target "
+            "AI agents need a human for delete without WHERE on any target "
             "from 10.0.0.0/8 with application ci-*, approved by group dba → approve",
+        ),
+        (
+            {
+                "action": "approve",
+                "commands": ("update", "delete"),
+                "targets": ("shop",),
+                "rows_over": 1000,
+                "hours": "Mon-Fri 08:00-18:00 Europe/Oslo",
+                "owner_may_approve": True,
+            },
+            "Everyone needs a human for update, delete of more than 1,000 rows on shop "
+            "during Mon-Fri 08:00-18:00 Europe/Oslo, approved by any approver or its owner "
+            "→ approve",
+        ),
+        (
+            {"who": ("group:dba",), "action": "approve", "rows_over": 1, "approvers": "group:ops"},
+            "Group dba needs a human for anything of more than 1 row on any target, "
+            "approved by group ops → approve",
         ),
         (
             {"columns": ("public.customers.ssn",)},
