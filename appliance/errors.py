@@ -29,6 +29,10 @@ class Conflict(GatepostError):
     """The change contradicts what is stored: a taken name, a lost race."""
 
 
+class NotAllowed(GatepostError):
+    """Somebody may not do this, whatever their other rights are; the message says why."""
+
+
 class Invalid(GatepostError):
     """A value that cannot be; ``field`` is its dotted path (``targets[0].port``)."""
 

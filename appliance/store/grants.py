@@ -264,4 +264,5 @@ def _grant(row: Any) -> Grant:
         fastpath=row.fastpath,
         replication=row.replication,
         allow_builtin=frozenset(row.allow_builtin),
+        is_time_boxed=row.is_time_boxed,
     )

@@ -161,6 +161,8 @@ class GrantRow(StoreModel):
     allow_builtin = JsonField(default=list)
     created_by = peewee.TextField()
     created_at = UtcField()
+    is_time_boxed = peewee.BooleanField(default=False)
+    request_id = peewee.IntegerField(null=True)  # the access request that it was given for
 
     class Meta:
         table_name = "access_grant"

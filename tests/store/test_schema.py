@@ -11,12 +11,13 @@ from playhouse.schema_diff import diff_models
 
 import migrations
 from appliance.errors import StoreUnavailable
+from appliance.store.approval_models import APPROVAL_MODELS
 from appliance.store.database import Store, open_store
 from appliance.store.migrate import available, is_empty, migrate, status
 from appliance.store.models import CONFIG_MODELS, VersionRow
 from appliance.store.record_models import RECORD_MODELS
 
-MODELS = [*CONFIG_MODELS, *RECORD_MODELS]
+MODELS = [*CONFIG_MODELS, *RECORD_MODELS, *APPROVAL_MODELS]
 
 
 def test_migrations_and_models_agree(store: Store) -> None:
