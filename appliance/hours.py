@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from appliance.entities import PolicyRule, Snapshot
 from appliance.errors import Invalid
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -60,6 +62,16 @@ class Hours:
         ]
         return min((at for at in starts if at > now and self.contains(at)), default=None)
 
+    def next_end(self, now: datetime) -> datetime | None:
+        """Return the first full minute within a week from ``now`` that is outside, or None."""
+        midnight = datetime.combine(now.astimezone(self.zone).date(), time(), self.zone)
+        ends = [
+            midnight + timedelta(days=day, minutes=window.end_min)
+            for day in range(9)
+            for window in self.windows
+        ]
+        return min((at for at in ends if at > now and not self.contains(at)), default=None)
+
 
 @lru_cache(maxsize=256)
 def parse_hours(text: str) -> Hours:
@@ -81,6 +93,24 @@ def parse_hours(text: str) -> Hours:
         raise Invalid(
             "hours", f"unknown time zone {zone!r}", f"write it like {_EXAMPLE!r}"
         ) from None
+
+
+def closed_rules(snapshot: Snapshot, now: datetime | None) -> frozenset[str]:
+    """Return the names of the rules that are outside of their hours.
+
+    Where nobody can say whether it is (hours that cannot be read, ``now`` None: any moment), a rule
+    that allows is closed and a strict one is open.
+    """
+    return frozenset(
+        rule.name for rule in snapshot.rules if rule.hours and not _is_open(rule, now)
+    )
+
+
+def _is_open(rule: PolicyRule, now: datetime | None) -> bool:
+    if now is not None:
+        with suppress(Invalid):
+            return parse_hours(rule.hours).contains(now)
+    return rule.action != "allow"
 
 
 def _window(words: list[str], text: str) -> Window:

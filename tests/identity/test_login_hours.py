@@ -88,6 +88,15 @@ def test_any_text_is_hours_or_refused(text: str) -> None:
     assert hours.windows
 
 
+def test_the_next_end_is_found_within_a_week() -> None:
+    hours = parse_hours("Mon-Fri 08:00-18:00; Mon 17:00-19:00; Sat 22:00-24:00; Sun 22:00-06:00")
+    assert hours.next_end(at(1, 9)) == at(1, 18)
+    assert hours.next_end(at(0, 9)) == at(0, 19), "the end of one inside another is none"
+    assert hours.next_end(at(5, 23)) == at(6, 0)
+    assert hours.next_end(at(6, 23)) == at(7, 6)
+    assert parse_hours("daily 0:00-24:00").next_end(at(0, 9)) is None
+
+
 def test_the_next_start_is_found_within_a_week() -> None:
     hours = parse_hours("Mon-Fri 08:00-09:00; Sat 22:00-02:00")
     assert hours.next_start(at(0, 7)) == at(0, 8)
