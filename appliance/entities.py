@@ -238,6 +238,54 @@ class Limits:
     drain_s: int = 25
 
 
+class MailSecurity(StrEnum):
+    """How the connection to the mail server is protected."""
+
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+class WebhookFormat(StrEnum):
+    """What the receiver of the webhook reads."""
+
+    JSON = "json"
+    SLACK = "slack"
+    TEAMS = "teams"
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp:
+    """The mail server that takes the appliance's mail; without ``user`` nobody logs in to it.
+
+    ``sealed_password`` opens with the master key; see ``appliance/store/channels.py``.
+    """
+
+    host: str
+    sender: str  # the From address
+    port: int = 25
+    security: MailSecurity = MailSecurity.NONE
+    user: str = ""
+    sealed_password: bytes | None = field(default=None, repr=False)
+    password_env: str | None = None
+    password_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where events are posted. The address is a secret too: Slack's and Teams' let anybody post.
+
+    ``place``: scheme and host, for people. ``sealed_secret`` is the key of the JSON's signature.
+    """
+
+    place: str
+    sealed_url: bytes = field(repr=False)
+    format: WebhookFormat = WebhookFormat.JSON
+    sealed_secret: bytes | None = field(default=None, repr=False)
+    secret_env: str | None = None
+    secret_file: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The ``settings:`` of the declarative configuration."""
@@ -248,6 +296,8 @@ class Settings:
     hold_timeout_s: int = 600
     hold_in_transaction_s: int = 120  # an open transaction has locks: at most so long
     limits: Limits = field(default_factory=Limits)
+    smtp: Smtp | None = None  # changed through store/channels.py
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from appliance.store.models import (
     ThrottleRow,
     WorkerRow,
 )
+from appliance.store.outbox import SENT_KEPT, OutboxRow
 
 _WORKER_GONE = timedelta(hours=1)
 _THROTTLE_COLD = timedelta(days=1)
@@ -83,6 +84,7 @@ def purge(store: Store, now: datetime) -> int:
         (WorkerRow, WorkerRow.seen_at < now - _WORKER_GONE),
         (KillRow, KillRow.done_at < now - _KILL_KEPT),
         (JobSlotRow, JobSlotRow.claimed_at < now - _SLOT_KEPT),
+        (OutboxRow, OutboxRow.ended_at < now - SENT_KEPT),
     )
     with store.transaction():
         return sum(int(row.delete().where(expired).execute()) for row, expired in conditions)

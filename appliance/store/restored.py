@@ -9,12 +9,13 @@ from appliance.store.actors import Actor
 from appliance.store.changes import change
 from appliance.store.database import Store
 from appliance.store.models import KillRow, RoleRow, SetupLinkRow, SignInRow, ThrottleRow, WorkerRow
+from appliance.store.outbox import OutboxRow
 
 
 def finish(store: Store, by: Actor, now: datetime, sealer: Sealer, made_at: str) -> bool:
     """End sign-ins and links, note the restore; return whether ``sealer`` opens the secrets."""
     with change(store, by, now) as doing:
-        for model in (SignInRow, SetupLinkRow, ThrottleRow, WorkerRow, KillRow):
+        for model in (SignInRow, SetupLinkRow, ThrottleRow, WorkerRow, KillRow, OutboxRow):
             model.delete().execute()
         doing.decides("restore", "store", made_at=made_at)
         return _opens(sealer)

@@ -9,7 +9,7 @@ from typing import Any
 
 from appliance.entities import Durability, Limits, Settings
 from appliance.errors import Invalid
-from appliance.store import names
+from appliance.store import channels, names
 from appliance.store.actors import Actor
 from appliance.store.changes import change
 from appliance.store.database import Store
@@ -17,6 +17,7 @@ from appliance.store.models import SettingRow
 
 ACTIONS = ("allow", "block", "approve")
 MAX_RETENTION_DAYS = 3650
+MAX_HOLD_S = 7 * 86400
 
 
 def get(store: Store) -> Settings:
@@ -35,12 +36,19 @@ def read() -> Settings:
         default_action=stored.get("default_action", base.default_action),
         durability=Durability(stored.get("durability", base.durability)),
         retention_days=stored.get("retention_days", base.retention_days),
+        hold_timeout_s=stored.get("hold_timeout_s", base.hold_timeout_s),
+        hold_in_transaction_s=stored.get("hold_in_transaction_s", base.hold_in_transaction_s),
         limits=Limits(**limits),
+        smtp=channels.smtp_of(stored),
+        webhook=channels.webhook_of(stored),
     )
 
 
 def put(store: Store, by: Actor, now: datetime, wanted: Settings) -> dict[str, Any]:
-    """Store what differs from the present settings and return it, by name."""
+    """Store what differs from the present settings and return it, by name.
+
+    The mail server and the webhook have secrets: ``channels`` changes them, this leaves them.
+    """
     _check(wanted)
     with change(store, by, now) as doing:
         present, new = _flat(read()), _flat(wanted)
@@ -63,6 +71,8 @@ def _flat(value: Settings) -> dict[str, Any]:
         "default_action": value.default_action,
         "durability": value.durability.value,
         "retention_days": value.retention_days,
+        "hold_timeout_s": value.hold_timeout_s,
+        "hold_in_transaction_s": value.hold_in_transaction_s,
     }
     return flat | {f"limits.{name}": number for name, number in asdict(value.limits).items()}
 
@@ -74,6 +84,12 @@ def _check(value: Settings) -> None:
             "settings.recording.retention",
             f"expected 1d to {MAX_RETENTION_DAYS}d, got {value.retention_days}d",
         )
+    for field, seconds in (
+        ("timeout", value.hold_timeout_s),
+        ("in_transaction", value.hold_in_transaction_s),
+    ):
+        if not 1 <= seconds <= MAX_HOLD_S:
+            raise Invalid(f"settings.approvals.{field}", f"expected 1s to 7d, got {seconds}s")
     checked_limits(asdict(value.limits))
 
 

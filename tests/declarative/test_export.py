@@ -85,7 +85,8 @@ def test_an_export_carries_what_the_page_made(store: Store) -> None:
     credentials.revoke(store, BY, NOW, 5)
     identities.create(store, BY, NOW, IdentitySpec("gone", "bot"))
     identities.retire(store, BY, NOW, "gone")
-    settings.put(store, BY, NOW, Settings("block", Durability.DURABLE, 30, Limits(connections=7)))
+    wanted = Settings("block", Durability.DURABLE, 30, limits=Limits(connections=7))
+    settings.put(store, BY, NOW, wanted)
     text = _unchanged(store)
     assert "gone" not in text
     assert "status: suspended" in text
