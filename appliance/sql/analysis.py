@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from appliance.sql.extract import extract, extract_inner, unknown_statement
 from appliance.sql.facts import NO_GRAMMAR
+from appliance.sql.fingerprint import of_text, structure
 from appliance.sql.lexing import doubtful_literals, ends_elsewhere, has_long_run_of_signs
 from appliance.sql.native import GrammarError, PgQuery, Token
 from appliance.sql.parsed import Parsed, ParsedStatement
@@ -23,6 +26,7 @@ class Analysis:
 
     def __init__(self, library: PgQuery) -> None:
         self._library = library
+        self._structure = partial(structure, library)
 
     def __call__(self, text: str) -> Parsed:
         """Return what a text says. ``text`` has no NUL and no lone surrogate."""
@@ -32,9 +36,7 @@ class Analysis:
             doubtful = self._doubtful(data)
             if any(ends_elsewhere(data, token) for token in doubtful):
                 return Parsed((), refusal=REFUSAL_BACKSLASH, size=len(text))
-            return extract(
-                library.parse(data), data, self._inner, library.fingerprint, bool(doubtful)
-            )
+            return extract(library.parse(data), data, self._inner, self._structure, bool(doubtful))
         except GrammarError as error:
             return unknown(NO_GRAMMAR + error.message, text)
         except ValueError:  # orjson: nested over 1,024 levels
@@ -51,7 +53,7 @@ class Analysis:
             if any(ends_elsewhere(data, token) for token in doubtful):
                 return None
             return extract_inner(
-                library.parse(data), self._inner, library.fingerprint, depth, bool(doubtful)
+                library.parse(data), self._inner, self._structure, depth, bool(doubtful)
             )
         except (GrammarError, ValueError):
             return None
@@ -62,4 +64,5 @@ class Analysis:
 
 def unknown(reason: str, text: str) -> Parsed:
     """Return what is known of a text that cannot be analysed: nothing, and why."""
-    return Parsed((unknown_statement(reason),), literal_sensitive=True, size=len(text))
+    statement = unknown_statement(reason, code=(of_text(text),))
+    return Parsed((statement,), literal_sensitive=True, size=len(text))

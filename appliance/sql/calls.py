@@ -71,13 +71,18 @@ _SPECIAL = (
     | _UNKNOWABLE
     | {"set_config", "ts_rewrite", "setval"}
 )
+# Functions whose first argument names an object, though a rule need not look at that.
+_TAKES_NAME = frozenset({"nextval", "currval", "setval", "pg_notify"})
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)?\Z")
 
 
 def inspect_call(walk: Walk, name: Name, arguments: list[Node], level: Level) -> None:
     """Note what a call means beyond being a call."""
     word = name.name
-    flag_function(walk, name)
+    if flag_function(walk, name):
+        _note_constants(walk, arguments)
+    elif word in _TAKES_NAME:
+        _note_constants(walk, arguments[:1])
     if word not in _SPECIAL:
         return
     walk.literal_sensitive = True
@@ -103,11 +108,24 @@ def inspect_name(walk: Walk, name: Name) -> None:
         walk.flag("set_role", "*")
 
 
-def flag_function(walk: Walk, name: Name) -> None:
-    """Note the flag of a function that is called or named."""
+def _note_constants(walk: Walk, arguments: list[Node]) -> None:
+    """Have string constants count for the fingerprint: file names, sequences, texts run afar.
+
+    Not where a password stands: a hash would say which one it is.
+    """
+    walk.literal_sensitive = True
+    for argument in arguments:
+        text = _constant(argument)
+        if text is not None and "password" not in text.lower():
+            walk.code.append(text)
+
+
+def flag_function(walk: Walk, name: Name) -> bool:
+    """Note the flag of a function that is called or named; tell whether it has one."""
     flag = function_flag(name.name)
     if flag is not None:
         walk.flag(flag, f"{name.name}()")
+    return flag is not None
 
 
 def function_flag(word: str) -> str | None:
@@ -150,7 +168,6 @@ def _set_config(walk: Walk, arguments: list[Node], level: Level) -> None:
         return
     value = constant(walk, arguments[1])
     local = arguments[2].get("A_Const", {}).get("boolval", {}).get("boolval", False)
-    walk.code.append(name.lower())
     walk.setting(name, value, "local" if local is True else "session")
 
 

@@ -67,6 +67,11 @@ class Effects:
             exempt=effect.default_exempt,
         )
 
+    def note_unknown(self) -> None:
+        """Add that something is unknown, unless it is said of some object already."""
+        if not any(cls is EffectClass.UNKNOWN for cls, _, _ in self.found):
+            self.add(EffectClass.UNKNOWN)
+
     def freeze(self) -> tuple[Effect, ...]:
         """Return the effects as values, in the order in which they were found."""
         return tuple(

@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 
 from appliance.sql.facts import WHOLE_TEXT, Effect, EffectClass
+from appliance.sql.fingerprint import of_text
 from appliance.sql.parsed import Parsed, ParsedStatement
 from appliance.sql.statements import CALM_TAGS, HANDLERS, QUERY_TAGS, STATEMENTS
 from appliance.sql.walker import Analyser, Walk
 
-Fingerprint = Callable[[bytes], int]
+Fingerprint = Callable[[str, dict[str, Any], bytes], int]  # tag, tree, text
 
 
 def extract(
@@ -61,10 +62,11 @@ def _one(
 ) -> tuple[ParsedStatement, bool]:
     ((tag, node),) = wrapper.items()
     known = STATEMENTS.get(tag)
-    value = fingerprint(piece) if piece else 0
+    value = fingerprint(tag, node, piece) if piece else 0
     if known is None:
         reason = f"statements of the kind {tag} are not known here"
-        return unknown_statement(reason, tag, start, end, value), True
+        code = (of_text(piece.decode("utf-8", "replace")),)
+        return unknown_statement(reason, tag, start, end, value, code), True
     cls, handler = known
     walk = Walk(HANDLERS, analyse, depth, doubtful)
     walk.changes_state = tag not in CALM_TAGS
@@ -77,7 +79,12 @@ def _one(
 
 
 def unknown_statement(
-    reason: str, tag: str = "", start: int = 0, end: int = WHOLE_TEXT, fingerprint: int = 0
+    reason: str,
+    tag: str = "",
+    start: int = 0,
+    end: int = WHOLE_TEXT,
+    fingerprint: int = 0,
+    code: tuple[str, ...] = (),
 ) -> ParsedStatement:
     """Return the statement of which nothing is known but why."""
     return ParsedStatement(
@@ -88,6 +95,7 @@ def unknown_statement(
         effects=(Effect(EffectClass.UNKNOWN),),
         unknown=reason,
         changes_state=True,
+        code=code,
     )
 
 

@@ -95,7 +95,15 @@ class Statement:
     """One statement of a message, resolved.
 
     ``kind``: libpg_query's node tag ("SelectStmt"). ``unknown``: "" or why it cannot be known
-    (then ``effects`` holds an UNKNOWN effect too). ``fingerprint``: 16 hex digits.
+    (then ``effects`` holds an UNKNOWN effect too).
+    ``fingerprint``: 16 hex digits of a hash over FINGERPRINT_VERSION, the statement's structure
+    (libpg_query's), the sorted (class, resolved object) of its effects, and its literals that are
+    code or names: bodies, texts that functions run, file names, sequences, casts to regclass,
+    settings that decide about names and rights. Constants do not change it, nor do white space,
+    comments and the number of values in a list; another search_path that reaches another table
+    does. The same in every process. Of a definition (CREATE TABLE, POLICY, FUNCTION …) all
+    constants count; where passwords may stand (roles, servers, subscriptions) no literal does. Of
+    a text that cannot be analysed it is the text itself; of EXECUTE, what was prepared counts too.
     ``changes_state``: a barrier: nothing after it is forwarded until it has finished.
     ``start``/``end``: its place in the text, in characters; ``text[start:end]`` is right. The
     only statement of a text has 0 and ``WHOLE_TEXT``, so that facts hold for every text alike.
@@ -128,6 +136,9 @@ class Statement:
 
 
 WHOLE_TEXT = 2**31 - 1
+# Part of every fingerprint, and kept beside those that are stored: when the grammar or the recipe
+# changes, so does this, and what was stored under another version can be told and learned anew.
+FINGERPRINT_VERSION = "18.1"
 NO_GRAMMAR = "PostgreSQL's grammar does not accept it: "  # begins such a statement's ``unknown``
 
 

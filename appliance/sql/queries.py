@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from appliance.sql.calls import inspect_call
+from appliance.sql.calls import constant, inspect_call
 from appliance.sql.facts import EffectClass, Name
 from appliance.sql.levels import Level, Use
 from appliance.sql.parsed import FunctionUse
@@ -243,6 +243,17 @@ def type_name(walk: Walk, node: Node, level: Level) -> None:
     walk.push_rest(node, level, "names")
 
 
+def type_cast(walk: Walk, node: Node, level: Level) -> None:
+    """'orders'::regclass is a name, whatever it looks like."""
+    parts = strings(node.get("typeName", {}).get("names"))
+    if parts and parts[-1].startswith("reg"):
+        walk.literal_sensitive = True
+        text = constant(walk, node.get("arg"))
+        if text is not None:
+            walk.code.append(text)
+    walk.push_rest(node, level)
+
+
 def _newer_function(walk: Walk, name: str, level: Level) -> None:
     """An older server takes this construct for a call of a function of that name."""
     walk.functions[FunctionUse(level.cls, Name(None, name), optional=True)] = None
@@ -338,6 +349,7 @@ QUERY_HANDLERS: dict[str, Handler] = {
     "SortBy": sort_by,
     "TypeName": type_name,
     "typeName": type_name,
+    "TypeCast": type_cast,
     "JsonFuncExpr": json_function,
     "JsonObjectConstructor": newer("json_object"),
     "JsonArrayConstructor": newer("json_array"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import blake2b
 
 from appliance.sql.builtins import builtins
 from appliance.sql.catalog import Catalog
@@ -16,12 +15,13 @@ from appliance.sql.facts import (
     SettingChange,
     Statement,
 )
+from appliance.sql.fingerprint import fingerprint
 from appliance.sql.lookup import Scope
 from appliance.sql.naming import StatementNames
 from appliance.sql.parsed import Parsed, ParsedStatement
 from appliance.sql.role_statements import CURRENT_USER, SESSION_USER
 from appliance.sql.statements import CALM_TAGS
-from appliance.sql.walker import LIBRARY_SETTINGS
+from appliance.sql.walker import LIBRARY_SETTINGS, setting_code
 
 __all__ = ["NameContext", "resolve", "setting_facts"]
 
@@ -55,7 +55,7 @@ def setting_facts(name: str, value: str) -> Facts:
     statement = Statement(
         kind="VariableSetStmt",
         effects=(effect,),
-        fingerprint=_fingerprint(0, (f"set {name}",)),
+        fingerprint=fingerprint(0, (effect,), setting_code(name, value)),
         start=0,
         end=0,
         changes_state=True,
@@ -93,9 +93,11 @@ class _Script:
             flags.update(found.flags)
             self.needs_catalog = self.needs_catalog or found.needs_catalog
         settings = parsed.settings
+        marks: list[str] = []  # of what EXECUTE runs
         if parsed.executes is not None:
             changes = True  # by triggers and functions of what was prepared
             run = self._executed(parsed.executes)
+            marks = [parsed.executes] if run is None else [part.fingerprint for part in run]
             unknown = unknown or self._unknown_run(parsed.executes, run)
             for part in run or ():
                 for effect in part.effects:
@@ -104,10 +106,9 @@ class _Script:
                 settings += part.settings
                 flags.update(dict.fromkeys(part.flag_details))
         if unknown:
-            if not any(cls is EffectClass.UNKNOWN for cls, _, _ in effects.found):
-                effects.add(EffectClass.UNKNOWN)
-            changes = True
-        made = self._finished(parsed, effects, unknown, changes, settings, tuple(flags))
+            effects.note_unknown()
+        changes = changes or bool(unknown)
+        made = self._finished(parsed, effects, unknown, changes, settings, tuple(flags), marks)
         self._after(made)
         return made
 
@@ -146,6 +147,7 @@ class _Script:
         changes: bool,
         settings: tuple[SettingChange, ...],
         flags: tuple[tuple[str, str], ...],
+        run: list[str],
     ) -> Statement:
         if parsed.copies_query:
             _copy_out(effects)
@@ -156,7 +158,7 @@ class _Script:
         return Statement(
             kind=parsed.kind,
             effects=found,
-            fingerprint=_fingerprint(parsed.fingerprint, (*_objects(found), *parsed.code)),
+            fingerprint=fingerprint(parsed.fingerprint, found, (*parsed.code, *run)),
             start=parsed.start,
             end=parsed.end,
             unknown=unknown,
@@ -212,14 +214,3 @@ def _explained(found: tuple[Effect, ...]) -> tuple[Effect, ...]:
         for effect in found
     )
     return tuple(dict.fromkeys(changed))
-
-
-def _objects(found: tuple[Effect, ...]) -> list[str]:
-    return sorted({effect.object for effect in found if effect.object and not effect.via})
-
-
-def _fingerprint(structure: int, parts: tuple[str, ...]) -> str:
-    if not parts:
-        return f"{structure:016x}"
-    mark = "\0".join((f"{structure:016x}", *parts)).encode("utf-8", "replace")
-    return blake2b(mark, digest_size=8).hexdigest()

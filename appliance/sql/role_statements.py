@@ -8,7 +8,7 @@ from appliance.sql.facts import EffectClass
 from appliance.sql.levels import Level
 from appliance.sql.session_statements import TRUSTED_LANGUAGES, setting_value
 from appliance.sql.utility import name_function
-from appliance.sql.walker import LIBRARY_SETTINGS, Node, Walk, name_of, strings
+from appliance.sql.walker import LIBRARY_SETTINGS, Node, Walk, name_of, setting_code, strings
 
 _STRONG_OPTIONS = frozenset({"superuser", "bypassrls", "isreplication", "createrole"})
 # Membership in these gives files, programs or everything.
@@ -99,6 +99,7 @@ def _stored_setting(walk: Walk, setting: Node) -> None:
     value = setting_value(name, setting)
     if setting.get("kind") != "VAR_SET_VALUE" and setting.get("kind") != "VAR_SET_CURRENT":
         return
+    walk.code += setting_code(name, value)
     if name in ("role", "session_authorization"):
         walk.flag("set_role", "*" if value is None else value)
     elif name in LIBRARY_SETTINGS:

@@ -212,6 +212,7 @@ def session_only(cls: EffectClass) -> Handler:
 
     def handler(walk: Walk, node: Node, base: Level) -> None:
         walk.effect(cls)
+        walk.code.append(node.get("conditionname", ""))
 
     return handler
 

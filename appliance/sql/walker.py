@@ -144,6 +144,7 @@ class Walk:
         """
         name = name.lower()
         self.settings.append(SettingChange(name, value, scope))
+        self.code += setting_code(name, value)
         if name in ROLE_SETTINGS:
             neutral = "none" if name == "role" else "default"
             resets = resets or value == neutral
@@ -251,6 +252,32 @@ LIBRARY_SETTINGS = frozenset(
         "jit_provider",
     }
 )
+
+
+# Settings whose value decides what texts mean and what they may do; of others it is a constant.
+_DECIDING_SETTINGS = (
+    ROLE_SETTINGS
+    | LIBRARY_SETTINGS
+    | {
+        "search_path",
+        "session_replication_role",
+        "row_security",
+        "standard_conforming_strings",
+        "backslash_quote",
+        "client_encoding",
+        "default_transaction_read_only",
+        "transaction_read_only",
+        "check_function_bodies",
+        "plpgsql.variable_conflict",
+    }
+)
+
+
+def setting_code(name: str, value: str | None) -> tuple[str, ...]:
+    """Return what a changed setting adds to a fingerprint."""
+    if name not in _DECIDING_SETTINGS:
+        return (f"set {name}",)
+    return (f"set {name}", "?" if value is None else value)
 
 
 def strings(nodes: Any) -> list[str]:

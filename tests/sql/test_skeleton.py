@@ -173,7 +173,10 @@ def test_calls_that_look_at_literals_are_never_shared(parser: Parser) -> None:
         "ALTER ROLE a PASSWORD 'x'",
         "DO 'x'",
         "EXPLAIN SELECT 1",
+        "SELECT nextval('s')",
+        "SELECT 's'::regclass",
+        "SELECT dblink('x', 'y')",
     ):
         assert parser.parse(text).literal_sensitive, text
-    for text in ("SELECT 1", "DELETE FROM t WHERE a = 'x'", "SELECT nextval('s')"):
+    for text in ("SELECT 1", "DELETE FROM t WHERE a = 'x'", "SELECT '1'::int"):
         assert not parser.parse(text).literal_sensitive, text

@@ -1,0 +1,106 @@
+"""A statement's fingerprint: what stays the same when only its constants change.
+
+Profiles, pre-approvals and records keep fingerprints, so one must be the same in every process and
+after every restart: nothing in it may depend on what was asked before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from appliance.sql.facts import FINGERPRINT_VERSION, Effect
+from appliance.sql.native import PgQuery
+
+# Definitions: a constant in one (a policy's USING, a default, a comment) is what is defined, so
+# all of the tree counts. What may carry a query with constants of its own is not among them.
+_DEFINITIONS = frozenset(
+    {
+        "AlterDatabaseSetStmt",
+        "AlterDomainStmt",
+        "AlterEnumStmt",
+        "AlterFunctionStmt",
+        "AlterPolicyStmt",
+        "AlterTableStmt",
+        "CreateCastStmt",
+        "CreateDomainStmt",
+        "CreateEnumStmt",
+        "CreateFunctionStmt",
+        "CreatePolicyStmt",
+        "CreatePublicationStmt",
+        "CreateStmt",
+        "CreateTrigStmt",
+        "DefineStmt",
+        "RuleStmt",
+        "ViewStmt",
+    }
+)
+# Statements in which a password or a connection string may stand: no literal of theirs counts,
+# for even a hash of a password would say which one it is.
+_SECRETS = frozenset(
+    {
+        "AlterForeignServerStmt",
+        "AlterRoleSetStmt",
+        "AlterRoleStmt",
+        "AlterSubscriptionStmt",
+        "AlterSystemStmt",
+        "AlterUserMappingStmt",
+        "CreateForeignServerStmt",
+        "CreateRoleStmt",
+        "CreateSubscriptionStmt",
+        "CreateUserMappingStmt",
+    }
+)
+_PLACES = re.compile(rb'"(?:location|stmt_location|stmt_len|[a-z_]*_location)":-?[0-9]+,?')
+_LITERAL = 261  # SCONST of the grammar
+
+
+def structure(library: PgQuery, tag: str, tree: dict[str, Any], text: bytes) -> int:
+    """Return the hash of one statement's structure.
+
+    Raises:
+        GrammarError: ``text`` is not the statement whose ``tree`` this is.
+    """
+    if tag in _DEFINITIONS:
+        return _hash(_PLACES.sub(b"", orjson.dumps(tree)))
+    if tag in _SECRETS:
+        return _hash(b" ".join(_words(library, text)))
+    return library.fingerprint(text)
+
+
+def of_text(text: str) -> str:
+    """Return what stands for a text in a fingerprint when nothing else is known of it."""
+    return "text " + blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def fingerprint(structure: int, effects: Iterable[Effect], code: Iterable[str]) -> str:
+    """Return the fingerprint: of structure, resolved objects, and literals that are code.
+
+    What is reached through views, rules, partitions and keys is left out: they are found by OID,
+    so no search_path leads elsewhere, and a new partition makes no new statement. The bodies of
+    functions are looked up in the session's search_path, so what they reach is in.
+    """
+    touched = {
+        f"{effect.cls} {effect.object}"
+        for effect in effects
+        if not effect.via or effect.via.endswith("()")
+    }
+    parts = (FINGERPRINT_VERSION, f"{structure:016x}", *sorted(touched), "", *code)
+    return blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _words(library: PgQuery, text: bytes) -> Iterable[bytes]:
+    """Return the tokens of a text without literals and comments; case counts only in quotes."""
+    for token in library.scan(text):
+        word = text[token.start : token.end]
+        if token.number == _LITERAL or word.startswith((b"--", b"/*")) or word == b";":
+            continue
+        yield word if word.startswith((b'"', b"U&", b"u&")) else word.lower()
+
+
+def _hash(data: bytes) -> int:
+    return int.from_bytes(blake2b(data, digest_size=8).digest())
