@@ -97,7 +97,11 @@ class StatementAsk:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How a request ended, and by whom. ``via``: browser | shell (OS user) | pre-approval."""
+    """How a request ended, and by whom.
+
+    ``via``: browser | shell (OS user NAME) | pre-approval | retry, or gateway where no human
+    decided (a timeout, the client's cancel, the end of its session).
+    """
 
     id: int
     state: RequestState
@@ -111,8 +115,10 @@ class Settlement:
 class Request:
     """One approval request as pages and listings show it.
 
-    ``detail`` holds what only one kind has: role and duration of an access request, the
-    fingerprint's example of a profile request, the transaction and estimate of a statement.
+    ``eligible``: who could decide when it was asked. ``detail`` holds what only one kind has:
+    ``estimate`` {rows, why} and ``transaction_since`` (ISO 8601, None = none open) of a statement,
+    ``pre_approval`` (its id) of one that was approved before, ``duration_s`` and ``grant``
+    (its id, once approved) of an access request.
     """
 
     id: int
@@ -141,8 +147,11 @@ class Request:
     why: str = ""
     approvers: tuple[str, ...] = ()
     owner_may_approve: bool = False
+    eligible: tuple[str, ...] = ()
+    worker: str = ""
     request_hash: str = ""
     deed_hash: str = ""
+    retry_s: int | None = None  # of kind RETRY: how long the yes counts
     retry_until: datetime | None = None  # an approved retry passes once until then
     used_at: datetime | None = None  # ... and did
     decided_at: datetime | None = None

@@ -12,9 +12,16 @@ from appliance.hours import parse_hours
 from appliance.policy.builtin import BUILTIN_RULES
 from appliance.store import names
 from appliance.store.actors import Actor
-from appliance.store.changes import change, difference
+from appliance.store.changes import Change, change, difference
 from appliance.store.database import Store
-from appliance.store.models import GrantRow, GroupRow, IdentityRow, RoleRow, TargetRow
+from appliance.store.models import (
+    GrantRow,
+    GroupRow,
+    IdentityRow,
+    MembershipRow,
+    RoleRow,
+    TargetRow,
+)
 from appliance.store.pages import Page, contains, paginate
 
 MAX_SESSION_S = 30 * 86400
@@ -46,6 +53,7 @@ class GrantRecord:
     position: int
     created_by: str
     created_at: datetime
+    request_id: int | None = None  # of a time-boxed one: the access request it was given for
 
 
 def create(
@@ -90,6 +98,29 @@ def update(
         told = tuple(sorted(f.removesuffix("_id").removesuffix("_at") for f in changed))
         doing.decides("grant.change", f"g-{grant_id}", changed=told, **_told(spec))
         return told
+
+
+def give_time_boxed(
+    doing: Change, identity: str, target_id: int, role: str, ends_at: datetime, *, request_id: int
+) -> int:
+    """Add the grant of an approved access request, as the last; return its id.
+
+    It holds for the target's own database, and a session of it may last as long as it does. The
+    caller writes the audit event.
+    """
+    row = GrantRow.create(
+        position=_last() + 1,
+        who=f"identity:{identity}",
+        target=target_id,
+        role=role,
+        expires_at=ends_at,
+        max_session_s=MAX_SESSION_S,
+        is_time_boxed=True,
+        request_id=request_id,
+        created_by=doing.by.name,
+        created_at=doing.now,
+    )
+    return int(row.id)
 
 
 def delete(store: Store, by: Actor, now: datetime, grant_id: int) -> None:
@@ -159,6 +190,17 @@ def find(
 def of_identity(all_grants: tuple[Grant, ...], identity: Identity) -> tuple[Grant, ...]:
     """Return the grants that name an identity, itself or through a group or its kind."""
     return tuple(grant for grant in all_grants if who_matches(grant.who, identity))
+
+
+def words_of(identity: Any) -> list[str]:
+    """Return every ``who`` word that names this row's identity; for callers inside a scope."""
+    groups = (
+        GroupRow.select(GroupRow.name)
+        .join(MembershipRow)
+        .where(MembershipRow.identity == identity.id)
+    )
+    by_group = [f"group:{row.name}" for row in groups]
+    return ["*", f"identity:{identity.name}", f"kind:{identity.kind}", *by_group]
 
 
 def read_all() -> tuple[Grant, ...]:
@@ -246,7 +288,7 @@ def _told(spec: GrantSpec) -> dict[str, Any]:
 
 
 def _record(row: Any) -> GrantRecord:
-    return GrantRecord(_grant(row), row.position, row.created_by, row.created_at)
+    return GrantRecord(_grant(row), row.position, row.created_by, row.created_at, row.request_id)
 
 
 def _grant(row: Any) -> Grant:
