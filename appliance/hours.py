@@ -101,9 +101,7 @@ def closed_rules(snapshot: Snapshot, now: datetime | None) -> frozenset[str]:
     Where nobody can say whether it is (hours that cannot be read, ``now`` None: any moment), a rule
     that allows is closed and a strict one is open.
     """
-    return frozenset(
-        rule.name for rule in snapshot.rules if rule.hours and not _is_open(rule, now)
-    )
+    return frozenset(rule.name for rule in snapshot.rules if rule.hours and not _is_open(rule, now))
 
 
 def _is_open(rule: PolicyRule, now: datetime | None) -> bool:

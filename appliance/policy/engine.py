@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import replace
 
-from appliance.entities import Snapshot
+from appliance.entities import ProfileMode, Snapshot
 from appliance.policy.builtin import PREFIX, UNREADABLE, allowed_builtins, builtin_hits
 from appliance.policy.patterns import Match
 from appliance.policy.rules import ACTIONS, Rulebook, SessionRule
 from appliance.policy.subject import Subject
 from appliance.policy.verdict import Action, EffectDecision, Verdict
 from appliance.policy.wording import (
+    PROFILE,
     builtin_hint,
     builtin_reason,
     default_hint,
+    profile_hint,
+    profile_reason,
+    rows_words,
     rule_hint,
     rule_reason,
 )
@@ -41,6 +46,15 @@ _LOOKS = frozenset(
     }
 )
 _UNKNOWN = Effect(EffectClass.UNKNOWN)
+_E = EffectClass
+# Statements whose tag counts what they touch -> the effects that it counts.
+_COUNTING = {
+    "SelectStmt": frozenset({_E.SELECT}),
+    "InsertStmt": frozenset({_E.SELECT, _E.INSERT, _E.UPDATE}),
+    "UpdateStmt": frozenset({_E.SELECT, _E.UPDATE}),
+    "DeleteStmt": frozenset({_E.SELECT, _E.DELETE}),
+    "MergeStmt": frozenset({_E.SELECT, _E.MERGE, _E.INSERT, _E.UPDATE, _E.DELETE}),
+}
 
 
 class Policy:
@@ -50,7 +64,17 @@ class Policy:
     Verdicts are remembered by the identity of the facts, which callers cache by text.
     """
 
-    __slots__ = ("_allowed", "_book", "_by_class", "_default", "_known", "_rules", "_subject")
+    __slots__ = (
+        "_allowed",
+        "_book",
+        "_by_class",
+        "_default",
+        "_known",
+        "_limits",
+        "_rules",
+        "_signed",
+        "_subject",
+    )
 
     def __init__(
         self, snapshot: Snapshot, subject: Subject, rulebook: Rulebook | None = None
@@ -62,7 +86,14 @@ class Policy:
         self._default = ACTIONS.get(word, Action.BLOCK)
         self._rules: tuple[SessionRule, ...] | None = None
         self._by_class: dict[EffectClass, tuple[SessionRule, ...]] = {}
+        identity = subject.identity
+        self._signed = (  # None: whatever the rules allow
+            snapshot.profiles.get(identity.name, frozenset())
+            if identity.profile is ProfileMode.ENFORCE
+            else None
+        )
         self._known: OrderedDict[int, tuple[Facts, Verdict]] = OrderedDict()
+        self._limits: OrderedDict[int, tuple[Facts, tuple[int, ...]]] = OrderedDict()
 
     @property
     def subject(self) -> Subject:
@@ -72,60 +103,141 @@ class Policy:
     @property
     def depends_on_objects(self) -> bool:
         """Return whether a verdict can depend on which table, column or function is meant."""
-        return any(
+        return self._signed is not None or any(
             rule.compiled.tables or rule.compiled.columns or rule.compiled.functions
             for rule in self._concerning()
         )
 
-    def decide(self, facts: Facts) -> Verdict:
-        """Return the strictest verdict over all effects of all statements of a message."""
+    def decide(self, facts: Facts, rows: int | None = 0, why: str = "") -> Verdict:
+        """Return the strictest verdict over all effects of all statements of a message.
+
+        ``rows``: how many its only statement touches; None = not known, ``why`` says why not.
+        """
+        if rows != 0:
+            return self._judge(facts, rows, why)
         key = id(facts)
         known = self._known.get(key)
         if known is not None and known[0] is facts:
             self._known.move_to_end(key)
             return known[1]
-        verdict = self._judge(facts)
+        verdict = self._judge(facts, 0, "")
         self._known[key] = (facts, verdict)  # holding the facts keeps their id from being reused
         if len(self._known) > _KNOWN_VERDICTS:
             self._known.popitem(last=False)
         return verdict
 
-    def _judge(self, facts: Facts) -> Verdict:
+    def row_limits(self, facts: Facts) -> tuple[int, ...]:
+        """Return, ascending, each number of rows above which other rules decide, or more of them.
+
+        Empty for nearly everything: ``decide`` has then said all there is to say.
+        """
+        known = self._limits.get(id(facts))
+        if known is not None and known[0] is facts:
+            return known[1]
+        limits = self._judged_limits(facts)
+        self._limits[id(facts)] = (facts, limits)
+        if len(self._limits) > _KNOWN_VERDICTS:
+            self._limits.popitem(last=False)
+        return limits
+
+    def _judged_limits(self, facts: Facts) -> tuple[int, ...]:
+        if facts.refusal or len(facts.statements) != 1 or not _counts(facts.statements[0]):
+            return ()
+        of_rules = {rule.compiled.rule.rows_over for rule in self._concerning()} - {None}
+        deciders = _deciders(self.decide(facts))
+        found = []
+        for limit in sorted(limit for limit in of_rules if limit is not None):
+            above = _deciders(self._judge(facts, limit + 1, ""))
+            if above != deciders:
+                found.append(limit)
+                deciders = above
+        return tuple(found)
+
+    def _judge(self, facts: Facts, rows: int | None, why: str) -> Verdict:
         if facts.refusal:
             rule = PREFIX + UNREADABLE.name
             blocked = EffectDecision(_UNKNOWN, Action.BLOCK, rule)
             return Verdict(Action.BLOCK, rule, facts.refusal, UNREADABLE.explanation, (blocked,))
-        decisions: list[EffectDecision] = []
-        strictest: Verdict | None = None
-        for hit in builtin_hits(facts, self._subject, self._allowed):
-            rule = PREFIX + hit.rule.name
-            decisions.append(EffectDecision(hit.effect, Action.BLOCK, rule))
-            strictest = strictest or Verdict(
-                Action.BLOCK, rule, builtin_reason(hit), builtin_hint(hit)
+        found = [
+            Verdict(
+                Action.BLOCK,
+                PREFIX + hit.rule.name,
+                builtin_reason(hit),
+                builtin_hint(hit),
+                (EffectDecision(hit.effect, Action.BLOCK, PREFIX + hit.rule.name),),
             )
+            for hit in builtin_hits(facts, self._subject, self._allowed)
+        ]
+        if len(facts.statements) > 1:
+            rows, why = None, "it is one of several statements"
+        unsigned = []
         for statement in facts.statements:
-            for effect in _effects(statement):
-                only = effect.default_exempt or _only_looks(statement, effect)
-                action, decider = self._strictest(effect, only)
-                name = decider.compiled.rule.name if decider else DEFAULT
-                decisions.append(EffectDecision(effect, action, name))
-                if strictest is None or action.strictness > strictest.action.strictness:
-                    strictest = self._verdict(action, decider, effect, statement)
-        if strictest is None:
+            judged = list(self._judge_statement(statement, rows, why))
+            found += judged
+            if self._signed is not None and not self._is_signed(statement):
+                unsigned += judged
+        if not found:
             return Verdict(Action.ALLOW, DEFAULT, "nothing to decide")
-        return Verdict(
-            strictest.action, strictest.rule, strictest.reason, strictest.hint, tuple(decisions)
+        strictest = max(found, key=lambda verdict: verdict.action.strictness)
+        if unsigned and strictest.action is not Action.BLOCK:
+            strictest = self._unsigned(unsigned[0])
+        refused = {id(verdict) for verdict in unsigned}
+        decisions = tuple(
+            EffectDecision(decision.effect, Action.BLOCK, PROFILE)
+            if id(verdict) in refused and verdict.action is not Action.BLOCK
+            else decision
+            for verdict in found
+            for decision in verdict.decisions
+        )
+        return replace(strictest, decisions=decisions)
+
+    def _judge_statement(
+        self, statement: Statement, rows: int | None, why: str
+    ) -> Iterator[Verdict]:
+        """Yield the verdict on each effect, with each rule that decides it."""
+        if rows is not None and not _counts(statement):
+            rows, why = None, "no estimate covers all that it does"
+        for effect in _effects(statement):
+            only = effect.default_exempt or _only_looks(statement, effect)
+            action, deciders = self._strictest(effect, only, rows)
+            verdict = self._verdict(action, deciders[0], effect, statement, rows, why)
+            decisions = tuple(EffectDecision(effect, action, _name(rule)) for rule in deciders)
+            yield replace(verdict, decisions=decisions)
+
+    def _is_signed(self, statement: Statement) -> bool:
+        """Return whether the identity's statement profile has it, or need not have it."""
+        return statement.fingerprint in (self._signed or ()) or all(
+            effect.default_exempt or _only_looks(statement, effect)
+            for effect in _effects(statement)
         )
 
-    def _strictest(self, effect: Effect, named_only: bool) -> tuple[Action, SessionRule | None]:
-        """Return the strictest action that may be due, over all columns the effect may touch."""
-        found: tuple[Action, SessionRule | None] | None = None
+    def _unsigned(self, verdict: Verdict) -> Verdict:
+        who = self._subject.identity
+        return replace(
+            verdict,
+            action=Action.BLOCK,
+            rule=PROFILE,
+            reason=profile_reason(who),
+            hint=profile_hint(who),
+        )
+
+    def _strictest(
+        self, effect: Effect, named_only: bool, rows: int | None
+    ) -> tuple[Action, tuple[SessionRule | None, ...]]:
+        """Return the strictest action that may be due, over all columns the effect may touch.
+
+        With it the rules that say so: of a hold every one, since each wants its own approvers.
+        """
+        strictest = Action.ALLOW
+        found: dict[int, SessionRule | None] = {}
         rules = self._for_class(effect.cls)
         for column in _columns(effect, rules):
-            for action, rule in self._candidates(rules, effect, column, named_only):
-                if found is None or action.strictness > found[0].strictness:
-                    found = (action, rule)
-        return found or (Action.ALLOW, None)
+            for action, rule in self._candidates(rules, effect, column, named_only, rows):
+                if action.strictness > strictest.strictness:
+                    strictest, found = action, {}
+                if action is strictest and (not found or action is Action.HOLD):
+                    found[id(rule)] = rule
+        return strictest, tuple(found.values()) or (None,)
 
     def _candidates(
         self,
@@ -133,12 +245,13 @@ class Policy:
         effect: Effect,
         column: str | None,
         named_only: bool,
+        rows: int | None,
     ) -> Iterator[tuple[Action, SessionRule | None]]:
         """Yield what may be due: of each rule that may apply, up to the first that surely does."""
         for rule in rules:
             if named_only and not rule.names(effect):
                 continue
-            match = rule.match(effect, column)
+            match = rule.match(effect, column, rows)
             if match is Match.NO:
                 continue
             yield rule.compiled.action, rule
@@ -160,16 +273,32 @@ class Policy:
         return self._rules
 
     def _verdict(
-        self, action: Action, decider: SessionRule | None, effect: Effect, statement: Statement
+        self,
+        action: Action,
+        decider: SessionRule | None,
+        effect: Effect,
+        statement: Statement,
+        rows: int | None,
+        why: str,
     ) -> Verdict:
         if decider is None:
-            hint = "" if action is Action.ALLOW else default_hint(effect, self._subject)
-            reason = rule_reason(action, DEFAULT, "", effect, statement.unknown)
+            hint = "" if action is Action.ALLOW else default_hint(action, effect, self._subject)
+            reason = rule_reason(action, "", effect, statement.unknown)
             return Verdict(action, DEFAULT, reason, hint)
         rule = decider.compiled.rule
         hint = "" if action is Action.ALLOW else rule_hint(rule)
-        reason = rule_reason(action, rule.name, rule.message, effect, statement.unknown)
+        many = "" if rule.rows_over is None else rows_words(rule.rows_over, rows, why)
+        reason = rule_reason(action, rule.message, effect, statement.unknown, many)
         return Verdict(action, rule.name, reason, hint)
+
+
+def _name(rule: SessionRule | None) -> str:
+    return rule.compiled.rule.name if rule else DEFAULT
+
+
+def _deciders(verdict: Verdict) -> tuple[object, ...]:
+    """Return what makes two verdicts on the same facts the same one."""
+    return verdict.action, [(decision.action, decision.rule) for decision in verdict.decisions]
 
 
 def _columns(effect: Effect, rules: tuple[SessionRule, ...]) -> tuple[str | None, ...]:
@@ -187,6 +316,18 @@ def _effects(statement: Statement) -> tuple[Effect, ...]:
     ):
         return (*effects, _UNKNOWN)
     return effects
+
+
+def _counts(statement: Statement) -> bool:
+    """Return whether the rows that a statement reports are those of each of its effects.
+
+    Not those of what a CTE changes on the way, of a cursor, of COPY, of what EXECUTE runs.
+    """
+    counted = _COUNTING.get(statement.kind)
+    if counted is None or statement.unknown or statement.executes is not None:
+        return False
+    named = {e.relation for e in statement.effects if e.cls is not _E.SELECT and not e.via}
+    return len(named) <= 1 and all(e.cls in counted for e in statement.effects)
 
 
 def _only_looks(statement: Statement, effect: Effect) -> bool:

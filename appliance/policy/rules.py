@@ -26,6 +26,10 @@ T = TypeVar("T")
 ACTIONS = {"allow": Action.ALLOW, "approve": Action.HOLD, "block": Action.BLOCK}
 _CLASSES = frozenset(cls.value for cls in EffectClass)
 _WRITES = (EffectClass.DELETE, EffectClass.UPDATE)
+COUNTED = ("select", "insert", "update", "delete", "merge")
+_COUNTED = frozenset(EffectClass(word) for word in COUNTED)
+# What touches rows that nobody counts before it runs: as many as there may be.
+_UNCOUNTED = frozenset({EffectClass.TRUNCATE, EffectClass.COPY_IN, EffectClass.COPY_OUT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +69,12 @@ class SessionRule:
             return bool(rule.functions)
         return effect.cls.value in rule.commands
 
-    def match(self, effect: Effect, column: str | None) -> Match:
+    def match(self, effect: Effect, column: str | None, rows: int | None = 0) -> Match:
         """Return whether all conditions hold for one effect, on one column of its relation.
 
         ``column`` None: it could be any, or there is none (then ``effect.columns`` is empty).
+        ``rows``: how many it touches, None = not known. A rule that asks for many never surely
+        holds: those after it are asked too, so that more rows never make anything more lenient.
         """
         rule = self.compiled
         unknown = effect.cls is EffectClass.UNKNOWN
@@ -87,14 +93,23 @@ class SessionRule:
             found = min(found, _columns(rule.columns, effect, column))
         if rule.functions and found:
             found = min(found, _functions(rule.functions, effect))
+        if rule.rule.rows_over is not None and found:
+            found = min(found, _rows_over(rule.rule.rows_over, effect, rows))
         return found
 
 
 class Rulebook:
-    """All enabled rules of one snapshot, compiled once for every session."""
+    """All enabled rules of one snapshot, compiled once for every session.
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._rules = tuple(compile_rule(rule) for rule in snapshot.rules if rule.enabled)
+    ``closed``: names of those that are outside of their hours now: as if they were not there.
+    """
+
+    def __init__(self, snapshot: Snapshot, closed: frozenset[str] = frozenset()) -> None:
+        self._rules = tuple(
+            compile_rule(rule)
+            for rule in snapshot.rules
+            if rule.enabled and rule.name not in closed
+        )
 
     def concerning(self, subject: Subject) -> tuple[SessionRule, ...]:
         """Return the rules, in order, that this session may meet."""
@@ -140,6 +155,11 @@ def contradictions(rule: PolicyRule) -> list[tuple[str, str]]:
     writes = {cls.value for cls in _WRITES}
     if rule.without_where is not None and named and not named & writes:
         found.append(("without_where", "only delete and update have a WHERE that counts here"))
+    if rule.rows_over is not None:
+        if rule.action == "allow":
+            found.append(("rows_over", "more rows can make a rule stricter, and never allow more"))
+        if named - set(COUNTED):
+            found.append(("rows_over", f"only {', '.join(COUNTED)} have rows that are counted"))
     return found
 
 
@@ -193,6 +213,14 @@ def _without_where(wanted: bool, effect: Effect) -> Match:
     if effect.cls not in _WRITES:
         return Match.NO
     return Match.YES if effect.without_where is wanted else Match.NO
+
+
+def _rows_over(limit: int, effect: Effect, rows: int | None) -> Match:
+    if effect.cls is EffectClass.UNKNOWN or effect.cls in _UNCOUNTED:
+        return Match.MAYBE
+    if effect.cls not in _COUNTED:
+        return Match.NO
+    return Match.MAYBE if rows is None or rows > limit else Match.NO
 
 
 def _tables(patterns: tuple[NamePattern, ...], effect: Effect) -> Match:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from appliance.entities import Grant, Identity, Snapshot, Target, who_matches
 from appliance.errors import Invalid
+from appliance.hours import closed_rules
 from appliance.policy.engine import Policy
+from appliance.policy.rules import Rulebook
 from appliance.policy.subject import Subject
 from appliance.policy.verdict import EffectDecision, Verdict
 from appliance.policy.wording import refusal_text
@@ -55,7 +58,8 @@ class Trial:
     """The outcome. ``unknown``: why something could not be known, "" if all was.
 
     ``message`` and ``hint``: what the client would read, "" when the statement would run.
-    ``masks``: empty until there is masking.
+    ``masks``: empty until there is masking. ``many``: the verdicts for more rows than it was tried
+    with, as (over so many rows, verdict), ascending; with one rule on rows there is one.
     """
 
     verdict: Verdict
@@ -65,6 +69,7 @@ class Trial:
     masks: tuple[TrialMask, ...] = ()
     message: str = ""
     hint: str = ""
+    many: tuple[tuple[int, Verdict], ...] = ()
 
 
 def imagine(
@@ -107,9 +112,20 @@ def imagine(
 
 
 def try_statement(
-    snapshot: Snapshot, session: Session, sql: str, catalog: Catalog | None, parser: Parser
+    snapshot: Snapshot,
+    session: Session,
+    sql: str,
+    catalog: Catalog | None,
+    parser: Parser,
+    *,
+    now: datetime | None = None,
+    rows: int | None = 0,
 ) -> Trial:
-    """Judge one text as the first of a fresh session."""
+    """Judge one text as the first of a fresh session.
+
+    ``now``: for rules with hours; None = the strictest moment. ``rows``: how many it would touch,
+    None = not known.
+    """
     names = NameContext(
         search_path=_default_path(session.role, catalog),
         role=session.role,
@@ -117,7 +133,10 @@ def try_statement(
         prepared={},
     )
     facts = resolve(parser.parse(sql), catalog, names)
-    verdict = Policy(snapshot, _subject(session)).decide(facts)
+    book = Rulebook(snapshot, closed_rules(snapshot, now))
+    policy = Policy(snapshot, _subject(session), book)
+    verdict = policy.decide(facts, rows)
+    limits = () if rows is None else policy.row_limits(facts)
     message, hint = ("", "") if verdict.is_allow else refusal_text(verdict)
     unknowns = (statement.unknown for statement in facts.statements)
     return Trial(
@@ -127,6 +146,9 @@ def try_statement(
         unknown=facts.refusal or next(filter(None, unknowns), ""),
         message=message,
         hint=hint,
+        many=tuple(
+            (limit, policy.decide(facts, limit + 1)) for limit in limits if limit >= (rows or 0)
+        ),
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from appliance.entities import PolicyRule
 from appliance.errors import Conflict, Invalid, NotFound
+from appliance.hours import parse_hours
 from appliance.policy.patterns import BadPattern, column_pattern, name_pattern
+from appliance.policy.rules import contradictions
 from appliance.sql.facts import EffectClass
 from appliance.store import names
 from appliance.store.actors import Actor
@@ -21,7 +23,11 @@ from appliance.store.settings import ACTIONS
 
 MAX_WAIT_S = 7 * 86400
 BUILTIN_PREFIX = "builtin:"
-_RESERVED = ("default",)
+_RESERVED = {
+    "default": "what verdicts say when no rule decided",
+    "profile": "what verdicts say when a statement profile decided",
+}
+MAX_ROWS = 10**15
 _LISTS = tuple(f.name for f in fields(PolicyRule) if f.type == "tuple[str, ...]")
 _DEFAULTS = PolicyRule(name="", action="")
 
@@ -144,7 +150,7 @@ def checked(rule: PolicyRule) -> PolicyRule:
     """Return the rule with its values in canonical form. Raises: Invalid."""
     names.plain_name("name", rule.name)
     if rule.name in _RESERVED:
-        raise Invalid("name", f"{rule.name!r} is what verdicts say when no rule decided")
+        raise Invalid("name", f"{rule.name!r} is {_RESERVED[rule.name]}")
     names.choice("action", rule.action, ACTIONS)
     if not rule.who:
         raise Invalid("who", "expected at least one of *, identity:NAME, group:NAME, kind:KIND")
@@ -162,12 +168,19 @@ def checked(rule: PolicyRule) -> PolicyRule:
         _check_wait(field, getattr(rule, field), rule.action)
     if rule.approvers is not None and rule.action != "approve":
         raise Invalid("approvers", "only a rule with action approve has approvers")
+    if rule.owner_may_approve and rule.action != "approve":
+        raise Invalid("owner_may_approve", "only a rule with action approve has approvers")
+    _check_rows(rule)
+    hours = rule.hours.strip()
+    if hours:
+        parse_hours(hours)
     return PolicyRule(
         **{
             **{f.name: getattr(rule, f.name) for f in fields(PolicyRule)},
             "sources": names.networks("sources", rule.sources),
             "application_names": names.globs("application_names", rule.application_names),
             "message": names.one_line("message", rule.message),
+            "hours": hours,
         }
     )
 
@@ -221,6 +234,16 @@ def _check_wait(field: str, seconds: int | None, action: str) -> None:
         raise Invalid(word, f"only a rule with action approve has a {word}")
     if not 1 <= seconds <= MAX_WAIT_S:
         raise Invalid(word, f"expected 1s to 7d, got {seconds}s")
+
+
+def _check_rows(rule: PolicyRule) -> None:
+    if rule.rows_over is None:
+        return
+    if not 0 <= rule.rows_over <= MAX_ROWS:
+        raise Invalid("rows_over", f"expected 0 or more rows, got {rule.rows_over}")
+    for field, sentence in contradictions(rule):
+        if field == "rows_over":
+            raise Invalid(field, sentence)
 
 
 def _document(rule: PolicyRule) -> dict[str, Any]:

@@ -43,9 +43,8 @@ DELETE = Effect(EffectClass.DELETE, Name("public", "orders"), without_where=True
         (
             (rule("careful", "approve", message="a second pair of eyes"),),
             "allow",
-            'gatepost: rule "careful" wants an approval, and approvals are not set up: '
-            "a second pair of eyes",
-            'Ask an admin of Gatepost about rule "careful".',
+            'gatepost: would be held by rule "careful": a second pair of eyes',
+            "It waits for an approval by an approver.",
         ),
         (
             (),
@@ -88,6 +87,31 @@ def test_a_refused_text_says_its_reason() -> None:
     assert refusal_text(verdict)[0] == (
         "gatepost: blocked by built-in rule readable-text: NUL in the text"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "hint"),
+    [
+        ({"approvers": "group:dba"}, "It waits for an approval by group dba."),
+        (
+            {"approvers": "identity:bo@example.com", "owner_may_approve": True},
+            "It waits for an approval by bo@example.com or the owner.",
+        ),
+        (
+            {"retry_s": 900},
+            "It is refused at once, and passes once within 15 min after an approver approved it.",
+        ),
+        ({"retry_s": 3601}, "It is refused at once, and passes once within 3601 s after"),
+    ],
+)
+def test_a_hold_says_on_whom_it_waits(changes: dict[str, object], hint: str) -> None:
+    assert refusal((rule("r", "approve", **changes),), DELETE)[1].startswith(hint)
+
+
+def test_the_default_can_hold_too() -> None:
+    message, hint = refusal((), DELETE, "approve")
+    assert message.startswith("gatepost: would be held by default_action: delete on")
+    assert hint == "It waits for an approval by an approver."
 
 
 @pytest.mark.parametrize(
