@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import orjson
 
 from appliance.sql.analysis import Analysis, unknown
 from appliance.sql.catalog_sql import CATALOG_SQL, STATE_SQL
-from appliance.sql.facts import Name
+from appliance.sql.facts import Facts, Name
 from appliance.sql.lexing import has_long_run_of_signs, unreadable
 from appliance.sql.native import PgQuery
 from appliance.sql.parsed import Parsed
@@ -18,6 +18,7 @@ from appliance.sql.parsed import Parsed
 __all__ = ["CATALOG_SQL", "STATE_SQL", "Catalog", "Function", "Relation", "Rule", "SessionState"]
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
+TEMP_SCHEMA = "pg_temp"
 MAX_DEFINITION = 16384  # characters of a body or view that is analysed
 # Query.commandType as the server writes it into rules and bodies.
 _COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
@@ -131,6 +132,7 @@ class Catalog:
         self._cascades = _grouped(
             (target, (source, how)) for source, target, how in (r for r in references if r[2:])
         )
+        self._marks = _grouped((oid, mark) for oid, mark in value.get("marks") or ())
         self._rules = _grouped((row[0], _rule(row)) for row in value.get("rules") or ())
         functions = [_function(row) for row in value.get("functions") or ()]
         self._functions = _grouped((function.name.name, function) for function in functions)
@@ -218,6 +220,33 @@ class Catalog:
     def operators(self, name: str) -> tuple[Operator, ...]:
         """Return the operators of that name that are not built in, in any schema."""
         return self._operators.get(name, ())
+
+    def definitions(
+        self, facts: Facts, temp_views: Mapping[str, str] | None = None
+    ) -> tuple[tuple[str, str], ...]:
+        """Return (object, mark) for every relation and function that statements touch.
+
+        A mark holds the OID and a hash of each definition: of a view or of the rules of a table,
+        and of every function of that name, body and settings included. It changes when the object
+        is replaced, also by one of the same name; who may use it does not matter.
+        ``temp_views``: the session's own views, of which the catalog knows nothing.
+        """
+        found: dict[str, str] = {}
+        for effect in (e for statement in facts.statements for e in statement.effects):
+            name = effect.relation or effect.function
+            if name is None or effect.object in found:
+                continue
+            if effect.function is not None:
+                oids = [f.oid for f in self.functions(name.name) if f.name.schema == name.schema]
+            else:
+                relation = self.relation(name.schema or "", name.name)
+                oids = [] if relation is None else [relation.oid]
+            marks = [f"{oid}:{','.join(self._marks.get(oid, ()))}" for oid in sorted(oids)]
+            if name.schema == TEMP_SCHEMA and name.name in (temp_views or {}):
+                marks.append((temp_views or {})[name.name])
+            if marks:
+                found[effect.object] = " ".join(marks)
+        return tuple(sorted(found.items()))
 
     @property
     def has_operators(self) -> bool:

@@ -38,6 +38,13 @@ def _functions(tree: str) -> str:
       WHERE p.oid >= {_FIRST_USER_OID}::pg_catalog.oid OR p.provolatile <> 'i')"""  # noqa: S608
 
 
+def _mark(text: str) -> str:
+    """Return the hash of a definition. Not md5(), which a server in FIPS mode does not have."""
+    encoding = "pg_catalog.getdatabaseencoding()"  # of itself into itself: nothing is converted
+    return f"""pg_catalog.substr(pg_catalog.encode(pg_catalog.sha256(
+      pg_catalog.convert_to({text}, {encoding})), 'hex'), 1, 32)"""
+
+
 _COMMANDS = "commandType"
 
 CATALOG_SQL = _qualified(f"""
@@ -148,6 +155,18 @@ SELECT pg_catalog.json_build_object(
          WHERE a.attnum > 0 AND a.attrelid >= {_FIRST_USER_OID}::pg_catalog.oid
            AND k.contypid >= {_FIRST_USER_OID}::pg_catalog.oid
      ) a WHERE a.oid <> 0::pg_catalog.oid),
+  'marks', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(m.oid::pg_catalog.int8, m.mark)
+       ORDER BY m.oid, m.mark)
+     FROM (SELECT p.oid, {
+    _mark('''(pg_catalog.to_jsonb(p)
+             OPERATOR(pg_catalog.-) 'proacl'::pg_catalog.text)::pg_catalog.text''')
+} AS mark
+           FROM pg_catalog.pg_proc p WHERE p.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+       UNION ALL SELECT r.ev_class, {
+    _mark('''pg_catalog.concat(r.rulename, r.ev_type,
+             r.ev_enabled, r.is_instead, r.ev_qual, r.ev_action)''')
+}
+           FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= {_FIRST_USER_OID}::pg_catalog.oid) m),
   'roles', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.rolname, r.rolsuper,
        r.rolcanlogin, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER')))
      FROM pg_catalog.pg_roles r)

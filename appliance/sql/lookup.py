@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from appliance.sql.catalog import Catalog, Function, Relation
+from appliance.sql.catalog import TEMP_SCHEMA, Catalog, Function, Relation
 from appliance.sql.facts import Name, NameContext
 
-TEMP = "pg_temp"
+TEMP = TEMP_SCHEMA
 
 
 def is_temp(schema: str | None) -> bool:
