@@ -42,6 +42,7 @@ class Watcher:
                 log.error("watching failed", error=str(error))
             except Exception:
                 log.exception("watching failed")
+            self._worker.keep_hours()
             self._end_what_is_over()
             self._refresh_catalogs()
             self._renew_tls()

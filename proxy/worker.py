@@ -16,6 +16,7 @@ from appliance import sealing, targets, tls
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.entities import Limits, Snapshot, Target
+from appliance.hours import closed_rules
 from appliance.identity.login import Refused, renew
 from appliance.identity.scram import KeyCache
 from appliance.policy.engine import Policy
@@ -80,7 +81,8 @@ class Worker:
         self._by_source: Counter[str] = Counter()
         self._logins: set[Login] = set()
         self._logging_in: Counter[str] = Counter()  # by the address that they come from
-        self._rulebook = Rulebook(self.snapshot)
+        self._closed = closed_rules(self.snapshot, clock.now())
+        self._rulebook = Rulebook(self.snapshot, self._closed)
         self._precedents: dict[Subject, Precedents] = {}
         self._room = Room(_CACHE_BYTES)
         self._listener = listener
@@ -243,9 +245,10 @@ class Worker:
     def adopt(self, snapshot: Snapshot) -> None:
         """Decide by a newer snapshot from now on; sessions that it does not allow end."""
         self.snapshot = snapshot
-        self._rulebook = Rulebook(snapshot)
-        self._precedents.clear()
         now = self.clock.now()
+        self._closed = closed_rules(snapshot, now)
+        self._rulebook = Rulebook(snapshot, self._closed)
+        self._precedents.clear()
         for connection in list(self.sessions.values()):
             outcome = renew(snapshot, connection.admission, now)
             if isinstance(outcome, Refused):
@@ -255,6 +258,17 @@ class Worker:
                 connection.ends_at = outcome.ends_at
                 connection.session.fastpath = outcome.grant.fastpath
                 connection.session.judge.policy_changed()
+
+    def keep_hours(self) -> None:
+        """Decide by the rules whose hours it is; what is judged from now on is judged by them."""
+        closed = closed_rules(self.snapshot, self.clock.now())
+        if closed == self._closed:
+            return
+        self._closed = closed
+        self._rulebook = Rulebook(self.snapshot, closed)
+        self._precedents.clear()
+        for connection in list(self.sessions.values()):
+            connection.session.judge.policy_changed()
 
     def prepare(self, connection: Connection, need: Need, raw: bytes) -> None:
         """Do, in a greenlet, what a decision needs before it can be made."""
