@@ -77,6 +77,21 @@ class StatementEntry(NamedTuple):
     journal: str
     position: int
     outcome_position: int | None
+    fingerprint: str | None
+
+
+class SessionUse(NamedTuple):
+    """Whose use a session is, and of what."""
+
+    session: str
+    identity_id: int | None
+    credential_id: int | None
+    source: str
+    identity: str
+    identity_kind: str
+    target: str
+    database: str
+    role: str
 
 
 class TextEntry(NamedTuple):

@@ -15,12 +15,14 @@ from appliance.clock import Clock
 from appliance.errors import JournalUnavailable, StoreUnavailable
 from appliance.recording.adoption import adopt, is_abandoned
 from appliance.recording.audit_chain import AuditChain
+from appliance.recording.entries import SessionUse, StatementEntry
+from appliance.recording.fingerprint_days import uses
 from appliance.recording.journal_files import LOCK_NAME, NEW_PREFIX, lock_journal
 from appliance.recording.projection import Projection, begun_of, decode, outcomes_to_load
 from appliance.recording.reading import BrokenChain, JournalReader, Place, journals_in
 from appliance.recording.records import Record, TornRecord, describe_position
 from appliance.recording.signing import Signer
-from appliance.store import recordings
+from appliance.store import fingerprint_days, profile_requests, recordings
 from appliance.store.database import Store
 
 BATCH = 4_000
@@ -55,7 +57,7 @@ class Indexer:
         self._batch = batch
         self._readers: dict[str, JournalReader] = {}
         self._projections: dict[str, Projection] = {}
-        self._uses: dict[str, recordings.SessionUse] = {}
+        self._uses: dict[str, SessionUse] = {}
         self._closed: set[str] = set()  # their last record was taken in
         self._finished: set[str] = set()
         self._damaged: dict[str, int] = {}  # where it was last said
@@ -132,6 +134,7 @@ class Indexer:
                     raise _Moved
                 if wanted:
                     made.known = recordings.statements_by_key(self._store, wanted)
+                known = dict(made.known)
                 self._load_sessions(made, {body.get("session", "") for _, body in batch})
                 for decoded in batch:
                     made.add(decoded)
@@ -140,8 +143,12 @@ class Indexer:
                     if entry.outcome_position is not None
                     and entry.outcome_position >= records[0].position
                 }  # fmt: skip
+                self._note_sessions(made)
+                profile_requests.take_in(
+                    self._store, self._clock.now(), made.statements.values(), self._uses, made.texts
+                )
                 recordings.write(self._store, made)
-                self._note_use(made)
+                self._note_use(made, known)
                 if made.closed_at is not None:
                     recordings.release_audit(self._store, f"claim:{name}")
             if made.closed_at is not None:
@@ -170,15 +177,21 @@ class Indexer:
             if session in self._uses:
                 made.identity_ids.setdefault(session, self._uses[session].identity_id)
 
-    def _note_use(self, made: Projection) -> None:
+    def _note_sessions(self, made: Projection) -> None:
         for session in made.sessions.values():
-            self._uses[session.id] = recordings.SessionUse(
-                session.id, session.identity_id, session.credential_id, session.source
-            )
+            self._uses[session.id] = SessionUse(
+                session.id, session.identity_id, session.credential_id, session.source,
+                session.identity, session.identity_kind, session.target, session.database,
+                session.role,
+            )  # fmt: skip
+
+    def _note_use(self, made: Projection, before: dict[tuple[str, int], StatementEntry]) -> None:
         recordings.note_use(
             self._store,
             [(self._uses[s], at) for s, at in made.last_use.items() if s in self._uses],
         )
+        changed = [(before[key], entry) for key, entry in made.known.items()]
+        fingerprint_days.add(self._store, uses(made.statements.values(), changed, self._uses))
         for session_id, total in made.totals.items():
             if total.ended_at is not None:
                 self._uses.pop(session_id, None)

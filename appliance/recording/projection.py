@@ -126,6 +126,7 @@ class Projection:
             journal=self.journal,
             position=record.position,
             outcome_position=None,
+            fingerprint=_clean(body.get("fingerprint", "")),
         )
         self.last_use[session] = body["at"]
         self._change(

@@ -151,6 +151,8 @@ class RowCheck:
             if row is None:
                 self._say(entry.position, where, "is gone from the store")
             elif row != entry:
+                if row.fingerprint is None:  # taken in by a version that kept it with texts only
+                    row = row._replace(fingerprint=entry.fingerprint)
                 if key[0] not in self._sessions:  # its start was removed by retention
                     row = row._replace(identity_id=entry.identity_id)
                 self._say_difference(entry.position, where, entry, row)

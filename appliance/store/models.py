@@ -87,6 +87,7 @@ class IdentityRow(StoreModel):
     application_names = JsonField(default=list)
     sources = JsonField(default=list)
     permission_roles = JsonField(default=list)
+    profile = peewee.TextField(default="off")
     demo = peewee.BooleanField(default=False)
     created_by = peewee.TextField()
     created_at = UtcField()

@@ -125,6 +125,7 @@ class StatementRow(StoreModel):
     journal = peewee.TextField()
     position = peewee.BigIntegerField()
     outcome_position = peewee.BigIntegerField(null=True)
+    fingerprint = peewee.TextField(null=True)  # NULL: of before there were profiles
 
     class Meta:
         table_name = "statement"

@@ -17,6 +17,7 @@ from appliance.recording.entries import (
     EventEntry,
     SessionEntry,
     SessionTotals,
+    SessionUse,
     StatementEntry,
     TextEntry,
 )
@@ -26,6 +27,7 @@ from appliance.store.database import Store
 
 _IN_LIST = 200
 _SESSION_COLUMNS = ", ".join(SessionEntry._fields)
+_USE_COLUMNS = ", ".join(("id", *SessionUse._fields[1:]))
 _COUNTS = SessionTotals._fields[:7]
 _STATEMENT_COLUMNS = ", ".join(StatementEntry._fields)
 _JOURNALS = "SELECT name, writer, appliance, indexed_offset, last_hash, closed_at FROM journal"
@@ -41,15 +43,6 @@ class JournalState(NamedTuple):
     position: int
     chain: bytes
     closed: bool
-
-
-class SessionUse(NamedTuple):
-    """Whose use a session is."""
-
-    session: str
-    identity_id: int | None
-    credential_id: int | None
-    source: str
 
 
 def journal_states(store: Store) -> list[JournalState]:
@@ -134,7 +127,7 @@ def session_uses(store: Store, sessions: Sequence[str]) -> list[SessionUse]:
     found = []
     for part in _parts(sessions):
         marks = ", ".join("?" * len(part))
-        sql = f"SELECT id, identity_id, credential_id, source FROM session WHERE id IN ({marks})"  # noqa: S608
+        sql = f"SELECT {_USE_COLUMNS} FROM session WHERE id IN ({marks})"  # noqa: S608
         found += [SessionUse(*row) for row in _rows(store, sql, part)]
     return found
 

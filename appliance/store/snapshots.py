@@ -1,4 +1,4 @@
-"""The snapshot: everything that decides, read whole at one version, in eight queries."""
+"""The snapshot: everything that decides, read whole at one version, in nine queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from appliance import entities
-from appliance.store import grants, rules, settings, targets
+from appliance.store import grants, profiles, rules, settings, targets
 from appliance.store.database import Store
 from appliance.store.fields import from_micros
 from appliance.store.models import (
@@ -44,6 +44,7 @@ def load(store: Store, now: datetime) -> entities.Snapshot:
             groups=groups,
             grants=grants.read_all(),
             rules=rules.read_all(),
+            profiles=profiles.read_enforced(),
         )
 
 
@@ -141,6 +142,7 @@ def _identities(
         row.application_names,
         row.sources,
         row.permission_roles,
+        row.profile,
         row.demo,
     ).order_by(row.id)
     rows = list(_raw(store, query))
@@ -161,6 +163,7 @@ def _identities(
             groups=frozenset(of_identity.get(id_, ())),
             permission_roles=frozenset(map(entities.PermissionRole, _words(roles))),
             credentials=tuple(credentials.get(id_, ())),
+            profile=_mode(profile),
             demo=bool(demo),
         )
         for (
@@ -176,6 +179,7 @@ def _identities(
             names,
             sources,
             roles,
+            profile,
             demo,
         ) in rows
     }
@@ -188,6 +192,14 @@ def _raw(store: Store, query: Any) -> Iterator[tuple[Any, ...]]:
 
 def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
+
+
+def _mode(word: str) -> entities.ProfileMode:
+    """Return what the column says; a word of another version is the strict one."""
+    try:
+        return entities.ProfileMode(word)
+    except ValueError:
+        return entities.ProfileMode.ENFORCE
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ ROWS = {
     "a text changed": "UPDATE statement_text SET text = text || ' ' WHERE text = 'drop table t'",
     "a long text changed": "UPDATE statement_text SET text = 'x' || substr(text, 2)"
     " WHERE length(text) > 300000",
+    "a statement's fingerprint changed": "UPDATE statement SET fingerprint = 'ff' WHERE seq = 4",
     "a fingerprint changed": "UPDATE statement_text SET fingerprint = 'ff'",
     "a text removed": "DELETE FROM statement_text WHERE text = 'drop table t'",
     "a text added": "INSERT INTO statement_text (id, text, fingerprint)"
@@ -53,11 +54,11 @@ ROWS = {
     "a statement added": "INSERT INTO statement SELECT session_id, 999, at, identity_id, text_id,"
     " parameters, verdict, rule, reason, effects, state, tag, rows, duration_ms, sqlstate,"
     " bytes_out, masked, decision, approval_id, request_hash, durability, journal, position,"
-    " outcome_position FROM statement WHERE seq = 4",
+    " outcome_position, fingerprint FROM statement WHERE seq = 4",
     "a statement of no session added": "INSERT INTO statement SELECT 'made up', seq, at,"
     " identity_id, text_id, parameters, verdict, rule, reason, effects, state, tag, rows,"
     " duration_ms, sqlstate, bytes_out, masked, decision, approval_id, request_hash, durability,"
-    " journal, position, outcome_position FROM statement WHERE state = 'held'",
+    " journal, position, outcome_position, fingerprint FROM statement WHERE state = 'held'",
     "a session's identity changed": "UPDATE session SET identity = 'bo@example.com'",
     "a session's end changed": "UPDATE session SET end_reason = 'fine'",
     "a session's count changed": "UPDATE session SET statements = statements + 1",
