@@ -70,3 +70,11 @@ class ProtocolError(GatepostError):
     def __init__(self, peer: str, message: str) -> None:
         super().__init__(message)
         self.peer = peer
+
+
+class NotDelivered(Unreachable):
+    """A channel did not take a message. ``is_final``: trying again cannot help."""
+
+    def __init__(self, message: str, hint: str = "", *, is_final: bool = False) -> None:
+        super().__init__(message, hint)
+        self.is_final = is_final

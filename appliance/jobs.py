@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -18,12 +19,14 @@ from appliance.errors import GatepostError, Unreachable
 from appliance.logging import configure
 from appliance.recording.catch_up import indexing_alone
 from appliance.recording.indexer import Indexer
-from appliance.sealing import load_signing_key
+from appliance.sealing import Sealer, load_master_key, load_signing_key
 from appliance.store.database import open_store
 
 PARENT_FD = "GATEPOST_PARENT_FD"
 _IDLE_S = 0.2  # how late a record may be seen when nothing else is to do
 _TICK_S = 2.0
+_COURIER_S = 0.5  # whoever is held waits for whoever is told
+_COURIER_ENDS_S = 12.0  # a little longer than the channels' timeouts
 _RETRY_FIRST_S = 0.25
 _RETRY_LAST_S = 5.0
 
@@ -86,12 +89,29 @@ def _indexer(config: Config, stop: Stop) -> int:
 
 def _scheduler(config: Config, stop: Stop) -> int:
     # Only here: the indexer has no use for the drivers and the parser that jobs need.
+    from appliance.notify.courier import Courier
     from appliance.scheduling import Scheduler, jobs_of
+    from appliance.store.outbox import Channel
 
     clock = clock_from_environment()
     store = open_store(config.store_url)
+    sealer = Sealer(load_master_key(config))
+    # Threads of their own: a target or a mail server that hangs delays nobody else's news.
+    threads = [
+        threading.Thread(
+            target=_repeat,
+            args=(Courier(store, clock, sealer, config.public_url, channel).step, stop, _COURIER_S),
+            name=f"courier-{channel.value}",
+            daemon=True,
+        )
+        for channel in (Channel.MAIL, Channel.WEBHOOK)
+    ]
+    for thread in threads:
+        thread.start()
     scheduler = Scheduler(store, clock, jobs_of(config, store, clock))
     _repeat(scheduler.step, stop, _TICK_S)
+    for thread in threads:
+        thread.join(_COURIER_ENDS_S)
     return 0
 
 

@@ -54,6 +54,7 @@ ONLY = {
         *PROXY_IO,
         "appliance/targets/*",
         "appliance/tls.py",
+        "appliance/mail.py",
         "appliance/healthcheck.py",
         "appliance/demo/*",
     ),

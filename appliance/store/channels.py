@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -175,6 +176,10 @@ def checked_smtp(spec: SmtpSpec) -> SmtpSpec:
     sender = spec.sender.strip()
     if "@" not in sender:
         raise Invalid("smtp.from", "expected an e-mail address", "e.g. gatepost@example.com")
+    if spec.user and spec.security == MailSecurity.NONE and not _is_here(spec.host):
+        raise Invalid(
+            "smtp.tls", "a password would cross the network in clear", "set starttls or tls"
+        )
     return SmtpSpec(
         host=names.host("smtp.host", spec.host),
         sender=names.identity_name("smtp.from", sender),
@@ -207,6 +212,13 @@ def place_of(url: str) -> str:
     """Return scheme, host and port: what people may see of the address."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _remove(store: Store, by: Actor, now: datetime, name: str) -> tuple[str, ...]:

@@ -211,8 +211,9 @@ def replace(store: Store, now: datetime, claimed: Claimed, messages: Sequence[Me
         return True
 
 
-def was_sent(store: Store, event: Event, channel: Channel, request_id: int) -> bool:
-    """Return whether somebody was told of this event of the request on this channel."""
+def is_told(store: Store, event: Event, channel: Channel, request_id: int) -> bool:
+    """Return whether this event of the request was sent on this channel, or still will be."""
+    gone = (MessageState.DROPPED.value, MessageState.FAILED.value)
     with store.reading():
         return (
             OutboxRow.select()
@@ -220,7 +221,7 @@ def was_sent(store: Store, event: Event, channel: Channel, request_id: int) -> b
                 (OutboxRow.request_id == request_id)
                 & (OutboxRow.event == event.value)
                 & (OutboxRow.channel == channel.value)
-                & (OutboxRow.state == MessageState.SENT.value)
+                & OutboxRow.state.not_in(gone)
             )
             .exists()
         )
