@@ -9,6 +9,7 @@ from flask import Flask
 from markupsafe import Markup
 
 from appliance.entities import IdentityKind
+from appliance.identity.spans import seconds, show_span
 from web.charts import bars, life_bar
 from web.reach import conditions
 from web.replays import state_word
@@ -83,6 +84,7 @@ def install(app: Flask) -> None:
         ("detail_value", detail_value),
         ("state_word", state_word),
         ("sentence", sentence),
+        ("span_word", lambda number: show_span(seconds(number))),
     ):
         app.jinja_env.filters[name] = function
     app.jinja_env.globals["bars"] = bars

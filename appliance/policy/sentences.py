@@ -82,7 +82,7 @@ def _one(word: str) -> str:
     kind, _, name = word.partition(":")
     if kind == "kind" and name in _KINDS:
         return _KINDS[IdentityKind(name)]
-    return f"group {name}" if kind == "group" else name
+    return f"group {name}" if kind == "group" else name or word
 
 
 def _listed(before: str, values: tuple[str, ...]) -> list[Piece]:

@@ -141,12 +141,14 @@ def test_the_overview_shows_the_worst_of_each_bar(store: Store) -> None:
 
 def test_hits_count_only_what_is_recent_and_the_last_one_is_known(store: Store) -> None:
     record(store, Recorded("a", AT - timedelta(days=100), (REFUSED,), timedelta(minutes=1)))
-    old = rule_use.of_rules(store, ["no-ddl", "other"], AT - timedelta(days=90))
+    old = rule_use.of_rules(store, ["no-ddl", "other"], AT)
     assert old["no-ddl"].hits == 0 and old["no-ddl"].last_at is not None
     assert old["other"].hits == 0 and old["other"].last_at is None
-    record(store, Recorded("a", AT, (REFUSED, REFUSED)))
-    now = rule_use.of_rules(store, ["no-ddl"], AT - timedelta(days=90))["no-ddl"]
-    assert now.hits == 2 and now.last_at == AT + timedelta(seconds=2) and not now.capped
+    record(store, Recorded("a", AT - timedelta(days=40), (REFUSED,)))
+    record(store, Recorded("a", AT - timedelta(days=1), (REFUSED, REFUSED)))
+    now = rule_use.of_rules(store, ["no-ddl"], AT)["no-ddl"]
+    assert (now.recent, now.hits, now.capped) == (2, 3, False)
+    assert now.last_at == AT - timedelta(days=1) + timedelta(seconds=2)
 
 
 def test_search_finds_names_ids_and_texts(store: Store) -> None:

@@ -98,6 +98,7 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "policies.add_proposed": ADMIN,
     "policies.restore": ADMIN,
     "policy_rules.new": ADMIN,
+    "policy_rules.words": ADMIN,
     "policy_rules.create": ADMIN,
     "policy_rules.edit": ADMIN,
     "policy_rules.change": ADMIN,

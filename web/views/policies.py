@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -13,21 +13,22 @@ from appliance.entities import PolicyRule, Snapshot
 from appliance.errors import GatepostError, NotFound
 from appliance.policy.builtin import BUILTIN_RULES, PREFIX
 from appliance.policy.proposals import is_observing, proposals
-from appliance.policy.sentences import Piece, sentence
+from appliance.policy.sentences import sentence
 from appliance.store import audit, rule_use, rules, settings, snapshots
 from appliance.store.pages import MAX_SIZE
-from appliance.store.rule_use import RuleUse
+from appliance.store.rule_use import LONG, RuleUse
 from appliance.store.rules import RuleRecord
 from web import forms, trials
 from web.access import ADMIN, READERS, may
 from web.forms import Form, read_form
+from web.rule_words import RuleWords, words_of
 from web.services import now, services
 from web.viewer import actor
 from web.views.settings import ACTION_WORDS
 
 blueprint = Blueprint("policies", __name__)
 
-USE_DAYS = 90
+_LONGEST_ORDER = 5_000  # characters of names in an address
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +36,29 @@ class Shown:
     """A rule as the list shows it."""
 
     record: RuleRecord
-    pieces: list[Piece]
+    words: RuleWords
     use: RuleUse
 
     @property
     def rule(self) -> PolicyRule:
         return self.record.rule
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether it could have decided something for 90 days and did not."""
+        return self.rule.enabled and not self.use.hits and self.record.created_at < now() - LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What is told after rules changed their places. ``was``: the order before, "" = no way back.
+
+    ``name``: the one that was moved, "" when the order was put back.
+    """
+
+    name: str
+    place: str
+    was: str
 
 
 @blueprint.get("/policies")
@@ -51,10 +69,13 @@ def page() -> str:
     observed = [name for name in snapshot.targets if is_observing(snapshot, name)]
     wanted = request.args.get("propose", "")
     target = wanted if wanted in snapshot.targets else next(iter(observed or snapshot.targets), "")
-    use = rule_use.of_rules(store, [PREFIX + rule.name for rule in BUILTIN_RULES], _since())
+    use = rule_use.of_rules(store, [PREFIX + rule.name for rule in BUILTIN_RULES], now())
+    names = [rule.name for rule in snapshot.rules]
+    was = tuple(name for name in request.args.get("was", "").split(",") if name in names)
     return render_template(
         "policies/page.html",
-        **listed(),
+        **listed(snapshot),
+        moved=_moved(names, request.args.get("moved", ""), was) if "was" in request.args else None,
         builtin=[(rule, use[PREFIX + rule.name]) for rule in BUILTIN_RULES],
         snapshot=snapshot,
         observed=observed,
@@ -74,18 +95,27 @@ def page() -> str:
 def reorder() -> BaseResponse | str:
     """Move one rule a place up or down, or take the whole order as it was dragged."""
     form = read_form("name", "direction", "order")
-    names = [rule.name for rule in snapshots.load(services().store, now()).rules]
+    store = services().store
+    before = tuple(rule.name for rule in snapshots.load(store, now()).rules)
     name = form.value("name")
     if form.value("order"):
         wanted = form.lines("order")
-    elif name in names:
-        wanted = tuple(_moved(names, name, form.value("direction")))
+    elif name in before:
+        wanted = tuple(_shifted(before, name, form.value("direction")))
     else:
         raise NotFound(f"no rule is called {name[:60]}")
-    rules.reorder(services().store, actor(), now(), wanted)
+    is_changed = rules.reorder(store, actor(), now(), wanted)
+    was = before if is_changed else ()
     if request.headers.get("HX-Request"):
-        return render_template("policies/_rules.html", **listed(moved=name))
-    return redirect(url_for("policies.page", _anchor=f"rule-{name}"), 303)
+        snapshot = snapshots.load(store, now())
+        names = [rule.name for rule in snapshot.rules]
+        return render_template(
+            "policies/_reordered.html", **listed(snapshot), moved=_moved(names, name, was)
+        )
+    anchor = f"rule-{name}" if name else "rules"
+    return redirect(
+        url_for("policies.page", moved=name or None, was=_joined(was), _anchor=anchor), 303
+    )
 
 
 @blueprint.post("/policies/default-action")
@@ -139,13 +169,16 @@ def restore() -> BaseResponse:
     return redirect(url_for("policies.page", _anchor=f"rule-{name}"), 303)
 
 
-def listed(moved: str = "") -> dict[str, object]:
-    """Return what the list of rules shows; ``moved``: the rule whose new place is told."""
+def listed(snapshot: Snapshot) -> dict[str, object]:
+    """Return what the list of rules shows."""
     store = services().store
     records = rules.find(store, size=MAX_SIZE).items
-    use = rule_use.of_rules(store, [record.rule.name for record in records], _since())
-    shown = [Shown(record, sentence(record.rule), use[record.rule.name]) for record in records]
-    return {"shown": shown, "use_days": USE_DAYS, "moved": moved}
+    use = rule_use.of_rules(store, [record.rule.name for record in records], now())
+    shown = [
+        Shown(record, words_of(record.rule, snapshot, now()), use[record.rule.name])
+        for record in records
+    ]
+    return {"shown": shown, "idle": [one.rule.name for one in shown if one.is_idle]}
 
 
 def _proposed(snapshot: Snapshot, target: str) -> list[PolicyRule]:
@@ -181,13 +214,32 @@ def _renamed(rule: PolicyRule, taken: set[str]) -> PolicyRule:
     return replace(rule, name=next(name for name in names if name not in taken))
 
 
-def _moved(names: list[str], name: str, direction: str) -> list[str]:
+def _shifted(names: Sequence[str], name: str, direction: str) -> list[str]:
     """Return the names with one of them a place further up or down; the ends stay."""
-    at = names.index(name)
+    order = list(names)
+    at = order.index(name)
     to = at - 1 if direction == "up" else at + 1
-    if 0 <= to < len(names):
-        names[at], names[to] = names[to], names[at]
-    return names
+    if 0 <= to < len(order):
+        order[at], order[to] = order[to], order[at]
+    return order
+
+
+def _moved(names: Sequence[str], name: str, was: Sequence[str]) -> Moved:
+    """Return what is told about rules that changed places: ``names`` is their order now."""
+    if name not in names:
+        return Moved("", "The order is as it was." if was else "", _joined(was))
+    at = names.index(name)
+    place = f"{name} is now rule {at + 1} of {len(names)}"
+    if was:
+        after = f"after {names[at - 1]}" if at else "the first of all"
+        place += f", {after}"
+    return Moved(name, f"{place}.", _joined(was))
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Return an order for an address, "" where it would be too long for one."""
+    text = ",".join(names)
+    return text if len(text) <= _LONGEST_ORDER else ""
 
 
 def _removed(snapshot: Snapshot) -> dict[str, str] | None:
@@ -210,7 +262,3 @@ def _last_removed(name: str) -> PolicyRule | None:
         k: tuple(v) if isinstance(v, list) else v for k, v in document.items()
     }
     return PolicyRule(**{**values, "name": name})
-
-
-def _since() -> datetime:
-    return now() - timedelta(days=USE_DAYS)

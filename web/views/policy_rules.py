@@ -14,6 +14,7 @@ from appliance.store import overview, rules, snapshots
 from web import rule_form
 from web.access import ADMIN, may
 from web.forms import Form, read_form
+from web.rule_words import RuleWords, words_of
 from web.services import now, services
 from web.viewer import actor
 
@@ -44,6 +45,14 @@ def create() -> BaseResponse | tuple[str, int]:
             flash(f"{rule.name} was added as the last rule. Move it where it belongs.", "ok")
             return redirect(url_for("policies.page", _anchor=f"rule-{rule.name}"), 303)
     return _page(form, None), 422
+
+
+@blueprint.post("/policies/rules/words")
+@may(ADMIN)
+def words() -> str:
+    """Say what the rule as typed comes to: a part that the form asks for while typing is done."""
+    form = rule_form.read()
+    return render_template("policies/_words.html", form=form, words=_words(form))
 
 
 @blueprint.get("/policies/rules/<name>/edit")
@@ -104,6 +113,14 @@ def remove(name: str) -> BaseResponse:
     return redirect(url_for("policies.page", removed=name, before=before), 303)
 
 
+def _words(form: Form) -> RuleWords | None:
+    """Return what a rule as typed comes to, None with errors in a form that cannot be one yet."""
+    store = services().store
+    snapshot = snapshots.load(store, now())
+    rule = rule_form.checked(form, store, snapshot.identities)
+    return words_of(rule, snapshot, now()) if rule else None
+
+
 def _page(form: Form, rule: PolicyRule | None) -> str:
     store = services().store
     snapshot = snapshots.load(store, now())
@@ -120,7 +137,9 @@ def _page(form: Form, rule: PolicyRule | None) -> str:
         targets=tuple(snapshot.targets),
         roles=sorted(roles),
         groups=groups,
-        approvers=[*groups, *(f"identity:{name}" for name in sorted(snapshot.identities))],
+        approvers=rule_form.approver_choices(snapshot, groups, form.value("approvers")),
+        settings=snapshot.settings,
+        words=_words(Form(dict(form.values))),
     )
 
 
