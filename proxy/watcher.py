@@ -10,6 +10,7 @@ import structlog
 
 from appliance import tls
 from appliance.errors import GatepostError, StoreUnavailable
+from appliance.identity.login import Refused, renew
 from appliance.store import kills, snapshots, workers
 from appliance.store.workers import Beat
 from proxy.worker import Worker, store_refusal
@@ -91,13 +92,13 @@ class Watcher:
     def _end_what_is_over(self) -> None:
         now = self._worker.clock.now()
         for connection in list(self._worker.sessions.values()):
-            if connection.ends_at is not None and connection.ends_at <= now:
-                connection.end(
-                    "57P01",
-                    "gatepost: this session has reached the end of its time",
-                    "Connect again if you still have access.",
-                    "end of its time",
-                )
+            if connection.ends_at is None or connection.ends_at > now:
+                continue
+            outcome = renew(self._worker.snapshot, connection.admission, now)
+            if isinstance(outcome, Refused):
+                connection.end(outcome.sqlstate, outcome.message, outcome.hint, outcome.reason)
+            else:  # another grant of the same role goes on
+                connection.admission, connection.ends_at = outcome, outcome.ends_at
 
     def _refresh_catalogs(self) -> None:
         worker = self._worker

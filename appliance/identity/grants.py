@@ -26,6 +26,7 @@ class Distance(IntEnum):
     SOURCE = 7
     APPLICATION = 8
     HOURS = 9
+    BY_NAME = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,20 @@ def obstacle(
     grant: Grant, identity: Identity, target: Target, request: LoginRequest, now: datetime
 ) -> Obstacle | None:
     """Return the first reason why this grant does not open this session, or None: it does."""
-    return standing_obstacle(grant, identity, target, request, now) or _hours(grant, target, now)
+    return (
+        standing_obstacle(grant, identity, target, request, now)
+        or _hours(grant, target, now)
+        or _by_name(grant, target, request)
+    )
 
 
 def standing_obstacle(
     grant: Grant, identity: Identity, target: Target, request: LoginRequest, now: datetime
 ) -> Obstacle | None:
-    """The same without the hours, which open sessions and do not end them."""
+    """The same without what opens sessions and does not end them.
+
+    Those are the hours, and that a time-boxed role must be asked for by name.
+    """
     if not who_matches(grant.who, identity):
         return Obstacle(Distance.WHO, "", "")
     if not names_target(grant, target.name) or target.role(grant.role) is None:
@@ -82,8 +90,11 @@ def standing_obstacle(
         return Obstacle(Distance.ROLE, "", "")
     as_role = f"on {target.name} as {grant.role}"
     if not is_standing(grant, now):
+        again = "ask for it again: in the browser, under My access, or gatepost access request"
         return Obstacle(
-            Distance.ENDED, f"your access {as_role} has ended", "ask an admin to grant it again"
+            Distance.ENDED,
+            f"your access {as_role} has ended",
+            again if grant.is_time_boxed else "ask an admin to grant it again",
         )
     if not environments_agree(identity, target):
         return _environment(identity, target)
@@ -108,6 +119,17 @@ def admitting(
         elif found_obstacle.distance > nearest.distance:
             nearest = found_obstacle
     return found, nearest
+
+
+def _by_name(grant: Grant, target: Target, request: LoginRequest) -> Obstacle | None:
+    if not grant.is_time_boxed or request.role == grant.role:
+        return None
+    option = grant.role.replace("\\", "\\\\").replace(" ", "\\ ")
+    return Obstacle(
+        Distance.BY_NAME,
+        f"your access on {target.name} as {grant.role} is for a time: ask for it by name",
+        f"connect with options='-c gatepost.role={option}'",
+    )
 
 
 def _environment(identity: Identity, target: Target) -> Obstacle:

@@ -47,8 +47,9 @@ class Way:
 class Admission:
     """A session that may be: everything of the snapshot that opened it.
 
-    ``granted_roles``: all upstream roles that this identity may use here and now. ``ends_at``:
-    when it ends by itself; ``renew`` may move it.
+    ``granted_roles``: all upstream roles that this identity may use here and now, of the
+    time-boxed ones only the session's own: another one's end would not end this session.
+    ``ends_at``: when it ends by itself; ``renew`` may move it.
     """
 
     identity: Identity
@@ -142,7 +143,12 @@ def renew(snapshot: Snapshot, admission: Admission, now: datetime) -> Admission 
         for grant in snapshot.grants
         if standing_obstacle(grant, identity, target, request, now) is None
     ]
-    same = [grant for grant in standing if grant.role == admission.role.name]
+    named = admission.request.role
+    same = [
+        grant
+        for grant in standing
+        if grant.role == admission.role.name and (not grant.is_time_boxed or grant.role == named)
+    ]
     if not same:
         return _ended(f"your access on {target.name} as {admission.role.name} has ended")
     grant = next((grant for grant in same if grant.id == admission.grant.id), same[0])
@@ -151,7 +157,7 @@ def renew(snapshot: Snapshot, admission: Admission, now: datetime) -> Admission 
     )
     renewed = replace(renewed, database=admission.database)
     if renewed.ends_at <= now:
-        return _ended("its time is over")
+        return _ended("it has reached the end of its time")
     return renewed
 
 
@@ -183,7 +189,7 @@ def _admission(
         database=request.database or target.database,
         role=role,
         grant=grant,
-        granted_roles=frozenset(grant.role for grant in grants),
+        granted_roles=frozenset(one.role for one in grants if not one.is_time_boxed) | {role.name},
         ends_at=min(ends),
         request=request,
         admitted_at=admitted_at,

@@ -76,7 +76,7 @@ ENDING: dict[str, tuple[Callable[[], Snapshot], str]] = {
     ),
     "shorter sessions": (
         lambda: replace(WORLD, grants=(grant(max_session_s=1800),)),
-        "its time is over",
+        "it has reached the end of its time",
     ),
 }
 
@@ -139,7 +139,7 @@ def test_a_session_in_another_database_needs_that_database() -> None:
 def test_a_session_does_not_outlive_its_time(at: datetime) -> None:
     outcome = recheck(WORLD, admission(), at)
     assert outcome is not None
-    assert outcome.reason == "its time is over"
+    assert outcome.reason == "it has reached the end of its time"
 
 
 def test_a_session_that_asked_for_its_role_keeps_it() -> None:
