@@ -19,9 +19,18 @@ from appliance.errors import GatepostError
 from appliance.recording.catch_up import present_ends
 from appliance.recording.segments import can_map, make_segment
 from appliance.sealing import KEY_FILE, Sealer, load_master_key
-from appliance.store import housekeeping, migrate, record_checks, snapshots, workers
+from appliance.store import (
+    housekeeping,
+    migrate,
+    outbox,
+    record_checks,
+    settings,
+    snapshots,
+    workers,
+)
 from appliance.store.database import Store, open_store
 from appliance.store.fields import from_micros
+from appliance.store.outbox import Channel
 
 _LEAST_FREE = 512 << 20
 _PROBE_BYTES = 16 << 20
@@ -60,6 +69,7 @@ def _examine(config: Config, clock: Clock) -> Iterator[Finding]:
         yield _delay(config, store)
         yield _clock(store, clock)
         yield _jobs(store)
+        yield from _channels(config, store, clock)
         yield from _targets(config, store, clock)
     except GatepostError as error:
         yield Finding("store", False, error.message, error.hint)
@@ -186,6 +196,23 @@ def _jobs(store: Store) -> Finding:
     if run is None:
         return Finding("timed jobs", True, "none has run yet")
     return Finding("timed jobs", True, f"last at {run.claimed_at:%Y-%m-%d %H:%M:%SZ}")
+
+
+def _channels(config: Config, store: Store, clock: Clock) -> Iterator[Finding]:
+    """Look at mail and webhook: can they be reached, and did they take what was sent."""
+    from appliance.notify.trial import examine as examine_channels  # only when asked for
+
+    found = settings.get(store)
+    if found.smtp is None and found.webhook is None:
+        yield Finding("notifications", True, "neither mail nor a webhook is set up", "see Settings")
+        return
+    for tried in examine_channels(found, Sealer(load_master_key(config)), config):
+        health = outbox.health(store, clock.now(), Channel(tried.channel))
+        if tried.ok and not health.is_well:
+            detail = f"{health.retrying} messages wait, {health.failed} given up: {health.problem}"
+            yield Finding(tried.channel, False, detail, "try it: gatepost notify test")
+        else:
+            yield Finding(tried.channel, tried.ok, tried.detail, tried.hint)
 
 
 def _targets(config: Config, store: Store, clock: Clock) -> Iterator[Finding]:

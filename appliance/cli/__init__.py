@@ -23,6 +23,7 @@ _COMMANDS = (
     "approval",
     "review",
     "policy",
+    "notify",
     "audit",
     "digest",
     "backup",
