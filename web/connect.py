@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 from appliance import runfile
 from appliance.config import Config
+from appliance.identity.startup_options import join_words
 
 # What may stand inside the shell's double quotes without meaning anything to a shell.
 _TAME = re.compile(r"[A-Za-z0-9 @%+=:,./_'-]*")
@@ -17,7 +18,10 @@ _BARE = re.compile(r"[^\s'\\]+")
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where and as whom to connect. ``password`` None leaves it to the client to ask."""
+    """Where and as whom to connect. ``password`` None leaves it to the client to ask.
+
+    ``role``: the upstream role to ask for; "" lets the first standing grant decide.
+    """
 
     host: str
     port: int
@@ -25,6 +29,12 @@ class Connection:
     user: str
     password: str | None = None
     sslmode: str = "require"
+    role: str = ""
+
+    @property
+    def options(self) -> str:
+        """Return libpq's ``options``, "" where none are needed."""
+        return join_words(["-c", f"gatepost.role={self.role}"]) if self.role else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ def psql(connection: Connection) -> str:
         ("dbname", connection.dbname),
         ("user", connection.user),
         ("sslmode", connection.sslmode),
+        *((("options", connection.options),) if connection.role else ()),
     )
     line = " ".join(f"{name}={_conninfo(value)}" for name, value in pairs)
     return f'psql "{line}"' if _TAME.fullmatch(line) else f"psql {shlex.quote(line)}"
@@ -68,7 +79,7 @@ def uri(connection: Connection) -> str:
         user += ":" + quote(connection.password, safe="")
     host = f"[{connection.host}]" if ":" in connection.host else connection.host
     dbname = quote(connection.dbname, safe="")
-    query = urlencode({"sslmode": connection.sslmode})
+    query = urlencode(_asked(connection), quote_via=quote)
     return f"postgresql://{user}@{host}:{connection.port}/{dbname}?{query}"
 
 
@@ -78,7 +89,7 @@ def jdbc(connection: Connection) -> str:
     values = {"user": connection.user}
     if connection.password is not None:
         values["password"] = connection.password
-    query = urlencode(values | {"sslmode": connection.sslmode}, quote_via=quote)
+    query = urlencode(values | _asked(connection), quote_via=quote)
     dbname = quote(connection.dbname, safe="")
     return f"jdbc:postgresql://{host}:{connection.port}/{dbname}?{query}"
 
@@ -92,6 +103,7 @@ def environment(connection: Connection) -> str:
         "PGUSER": connection.user,
         "PGPASSWORD": connection.password,
         "PGSSLMODE": connection.sslmode,
+        "PGOPTIONS": connection.options or None,
     }
     return "\n".join(
         f"export {name}={shlex.quote(value)}" for name, value in values.items() if value is not None
@@ -105,6 +117,12 @@ def pgpass(connection: Connection) -> str:
     return ":".join(part.replace("\\", "\\\\").replace(":", "\\:") for part in parts)
 
 
+def _asked(connection: Connection) -> dict[str, str]:
+    """Return what a URL's query says."""
+    asked = {"sslmode": connection.sslmode}
+    return asked | {"options": connection.options} if connection.role else asked
+
+
 def _conninfo(value: str) -> str:
     if value and _BARE.fullmatch(value):
         return value
@@ -113,9 +131,9 @@ def _conninfo(value: str) -> str:
 
 
 def to_target(
-    config: Config, target: str, identity: str, *, password: str | None = None
+    config: Config, target: str, identity: str, *, password: str | None = None, role: str = ""
 ) -> Connection:
     """Return the connection of an identity to a target through this gateway."""
     running = runfile.load(config.run_dir)
     port = running.port if running is not None else config.proxy_listen.port
-    return Connection(config.proxy_host, port, target, identity, password)
+    return Connection(config.proxy_host, port, target, identity, password, role=role)

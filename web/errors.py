@@ -9,7 +9,14 @@ import structlog
 from flask import Flask, Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from appliance.errors import Conflict, GatepostError, Invalid, NotFound, StoreUnavailable
+from appliance.errors import (
+    Conflict,
+    GatepostError,
+    Invalid,
+    NotAllowed,
+    NotFound,
+    StoreUnavailable,
+)
 
 _log = structlog.get_logger("web")
 
@@ -66,6 +73,8 @@ def _known_error(error: GatepostError) -> Response:
             )
         case Conflict():
             page = ErrorPage(409, "Something else changed first", error.message, error.hint)
+        case NotAllowed():
+            page = ErrorPage(403, "This is not yours to do", error.message, error.hint)
         case Invalid():
             page = ErrorPage(422, "A value cannot be", error.message, error.hint)
         case StoreUnavailable():

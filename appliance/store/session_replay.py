@@ -14,6 +14,7 @@ from appliance.store.record_models import JournalRow, StatementRow, TextRow
 
 FAILED = ("failed",)
 REFUSED = ("refused", "held")
+_SOON = timedelta(minutes=5)
 _SEVERITY = (("refused", 4), ("held", 3), ("failed", 2), ("sent", 1), ("withdrawn", 1))
 
 
@@ -39,6 +40,8 @@ class StatementLine:
     masked: tuple[str, ...]
     journal: str
     position: int
+    decision: Any  # of a held one: how it was decided, as the journal has it
+    approval_id: int | None
 
     @property
     def is_cut(self) -> bool:
@@ -83,6 +86,16 @@ def statement(store: Store, session_id: str, seq: int, characters: int) -> State
         if found is None:
             raise NotFound(f"session {session_id[:40]} has no statement {seq}")
         return _line(found)
+
+
+def approved(store: Store, request_id: int, since: datetime) -> tuple[str, StatementLine] | None:
+    """Return the session and record of what an approval let through at ``since`` or soon after."""
+    with store.reading():
+        row = StatementRow
+        window = (row.at >= since - _SOON) & (row.at <= since + _SOON)
+        query = _query(0).where(window & (row.approval_id == request_id))
+        found = query.order_by(row.at.desc()).first()
+        return (found.session_id, _line(found)) if found else None
 
 
 def ended_before(store: Store, session_id: str, seq: int) -> datetime | None:
@@ -185,4 +198,6 @@ def _line(row: Any) -> StatementLine:
         masked=tuple(row.masked or ()),
         journal=row.journal,
         position=row.position,
+        decision=row.decision,
+        approval_id=row.approval_id,
     )

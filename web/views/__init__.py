@@ -1,6 +1,8 @@
 """One blueprint per noun: parse, authorise, one service, render."""
 
 from web.views import (
+    access_requests,
+    approvals,
     audit,
     credentials,
     grants,
@@ -12,6 +14,7 @@ from web.views import (
     my_sessions,
     policies,
     policy_rules,
+    pre_approvals,
     search,
     sessions,
     settings,
@@ -36,6 +39,9 @@ VIEWS = (
     settings,
     audit,
     my_access,
+    access_requests,
+    approvals,
+    pre_approvals,
     sessions,
     my_sessions,
     policies,

@@ -1,37 +1,74 @@
-"""My access: what everybody may do through the gateway, and how they connect."""
+"""My access: what everybody may do through the gateway, how they connect, what they asked for."""
 
 from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from appliance.store import credentials, overview, snapshots
+from appliance.entities import Snapshot
+from appliance.store import access_requests, approval_lists, credentials, overview, snapshots
 from web import connect
 from web.access import EVERYBODY, may
-from web.reach import reach_of
+from web.approval_outcomes import outcome_of
+from web.forms import Form
+from web.reach import Reach, reach_of
 from web.services import now, services
 from web.viewer import require_viewer
 
 blueprint = Blueprint("my_access", __name__)
 
+DURATIONS = (
+    ("30m", "30 minutes"),
+    ("1h", "1 hour"),
+    ("2h", "2 hours"),
+    ("4h", "4 hours"),
+    ("8h", "8 hours"),
+    ("1d", "1 day"),
+    ("7d", "7 days"),
+)
+MOST_REQUESTS = 20
+
 
 @blueprint.get("/me")
 @may(*EVERYBODY)
 def page() -> str:
+    return shown(Form({"reach": "", "duration": "2h", "reason": ""}))
+
+
+def shown(form: Form) -> str:
+    """Return the page with the form for asking as it is."""
     viewer = require_viewer()
     store = services().store
     snapshot = snapshots.load(store, now())
     reach = reach_of(snapshot, viewer.name, now())
-    lines = {
-        entry.target: connect.psql(connect.to_target(services().config, entry.target, viewer.name))
-        for entry in reach
-    }
+    requests = approval_lists.of_identity(store, viewer.name, MOST_REQUESTS)
     return render_template(
         "my_access/page.html",
         identity=snapshot.identities.get(viewer.name),
-        reach=reach,
-        lines=lines,
+        reach=[entry for entry in reach if not (entry.grant.is_time_boxed and entry.is_over)],
+        lines=_lines(snapshot, reach, viewer.name),
+        roles=access_requests.roles_for(store, viewer.name),
+        durations=DURATIONS,
+        form=form,
+        requests=requests,
+        outcomes={request.id: outcome_of(store, request, now()) for request in requests},
         credentials=credentials.find(
             store, now=now(), identity=viewer.name, live=True, size=50
         ).items,
         sessions=overview.live_sessions(store, identity=viewer.name),
     )
+
+
+def _lines(snapshot: Snapshot, reach: tuple[Reach, ...], name: str) -> dict[int, str]:
+    """Return the psql line of each grant: the role is named where another would be taken."""
+    lines: dict[int, str] = {}
+    standing: set[str] = set()
+    for entry in reach:
+        grant = entry.grant
+        is_first = not grant.is_time_boxed and grant.target not in standing
+        if not grant.is_time_boxed:
+            standing.add(grant.target)
+        role = "" if is_first else grant.role
+        lines[grant.id] = connect.psql(
+            connect.to_target(services().config, grant.target, name, role=role)
+        )
+    return lines

@@ -1,4 +1,4 @@
-"""Search over everything: identities, targets, sessions by id, statements by text."""
+"""Search over everything: identities, targets, sessions by id, statements by text, approvals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from markupsafe import Markup, escape
 from werkzeug.wrappers import Response as BaseResponse
 
-from appliance.store import search
+from appliance.approvals.requests import Request
+from appliance.errors import NotFound
+from appliance.store import approvals, search
 from web.access import READERS, may
+from web.approval_cards import Eyes
 from web.services import services
 from web.viewer import require_viewer
 
@@ -24,6 +27,7 @@ def page() -> BaseResponse | str:
     store = services().store
     text = " ".join(request.args.get("q", "").replace("\0", "").split())[:_LONGEST]
     reads = require_viewer().reads_statements
+    asked_for = _request(text)
     is_asked = len(text) >= _SHORTEST
     sessions = search.sessions(store, text) if is_asked else ()
     if reads and len(sessions) == 1 and sessions[0].id == text:
@@ -31,7 +35,8 @@ def page() -> BaseResponse | str:
     return render_template(
         "search/page.html",
         text=text,
-        is_asked=is_asked,
+        asked_for=asked_for,
+        is_asked=is_asked or asked_for is not None,
         shortest=_SHORTEST,
         identities=search.identities(store, text) if is_asked else (),
         targets=search.targets(store, text) if is_asked else (),
@@ -42,6 +47,18 @@ def page() -> BaseResponse | str:
         most_statements=search.MOST_STATEMENTS,
         marked=marked,
     )
+
+
+def _request(text: str) -> Request | None:
+    """Return the approval request of a number (17, #17) that the viewer may see."""
+    number = text.removeprefix("#")
+    if not number.isascii() or not number.isdigit() or len(number) > 9:
+        return None
+    try:
+        found = approvals.get(services().store, int(number))
+    except NotFound:
+        return None
+    return found if Eyes.of(require_viewer()).see(found) else None
 
 
 def marked(text: str, wanted: str) -> Markup:

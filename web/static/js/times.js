@@ -9,6 +9,12 @@ const UNITS = [
 export function showTimes(root) {
   for (const element of root.querySelectorAll("time[data-when]")) show(element);
   if (root.matches && root.matches("time[data-when]")) show(root);
+  for (const element of root.querySelectorAll("time[data-clock-time]")) showClock(element);
+}
+
+// The present moment by the appliance's clock, in milliseconds.
+export function present() {
+  return Date.now() + offset();
 }
 
 // The appliance's clock may differ from this machine's (the demo shifts it): keep the difference.
@@ -28,7 +34,17 @@ function show(element) {
     element.dataset.utc = element.title;
     element.title = `${at.toLocaleString()} here\n${element.dataset.utc}`;
   }
-  element.textContent = words(at, Date.now() + offset());
+  element.textContent = words(at, present());
+}
+
+// A moment as a clock here shows it; with its day when it is not today.
+function showClock(element) {
+  const at = new Date(element.dateTime);
+  if (Number.isNaN(at.getTime())) return;
+  const time = at.toLocaleTimeString("sv", { hour: "2-digit", minute: "2-digit" });
+  const day = at.toLocaleDateString("sv");
+  const today = new Date(present()).toLocaleDateString("sv");
+  element.textContent = day === today ? time : `${day} ${time}`;
 }
 
 function words(at, now) {
