@@ -21,6 +21,7 @@ _COMMANDS = (
     "discover",
     "session",
     "approval",
+    "access",
     "review",
     "policy",
     "notify",

@@ -33,6 +33,24 @@ def moment(at: datetime | None) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
 
 
+def parameter_text(value: Any) -> str:
+    """Return a recorded parameter (see ``recording.parameters``) for people."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return repr(value)
+    if value.get("redacted"):
+        return "(not recorded: secret)"
+    if "hex" in value:
+        return f"\\x{value['hex']} (type {value['oid']})"
+    return f"{value['text']!r}… ({value['length']} bytes)"
+
+
+def visible(text: str) -> str:
+    """Return a client's text so that it cannot move the terminal's cursor or forge lines."""
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
 def plain(value: Any) -> Any:
     """Return a value as JSON has it."""
     if is_dataclass(value) and not isinstance(value, type):

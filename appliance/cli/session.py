@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from appliance.cli._opened import Opened, opened
-from appliance.cli._output import moment, print_json, print_table
+from appliance.cli._output import moment, parameter_text, print_json, print_table, visible
 from appliance.errors import GatepostError, Invalid
 from appliance.recording.catch_up import catch_up
 from appliance.recording.replay import Mark, Tick, describe_seconds, timeline
@@ -235,30 +235,13 @@ def _statement_lines(statement: StatementRecord, tick: Tick | None = None) -> It
     if statement.verdict != "allow" or (tick and tick.mark is Mark.REFUSED):
         parts.append(f"[{statement.verdict} by {statement.rule}: {statement.reason}]")
     yield "  ".join(parts)
-    yield from (f"          {line}" for line in _visible(statement.text).splitlines())
+    yield from (f"          {line}" for line in visible(statement.text).splitlines())
     if statement.parameters:
         shown = ", ".join(
-            f"${number} = {_visible(_parameter_text(value))}"
+            f"${number} = {visible(parameter_text(value))}"
             for number, value in enumerate(statement.parameters, 1)
         )
         yield f"          -- {shown}"
-
-
-def _parameter_text(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, str):
-        return repr(value)
-    if value.get("redacted"):
-        return "(not recorded: secret)"
-    if "hex" in value:
-        return f"\\x{value['hex']} (type {value['oid']})"
-    return f"{value['text']!r}… ({value['length']} bytes)"
-
-
-def _visible(text: str) -> str:
-    """Return a client's text so that it cannot move the terminal's cursor or forge lines."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
 
 
 def _end_text(session: SessionRecord) -> str:

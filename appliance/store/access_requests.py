@@ -12,7 +12,7 @@ from appliance.entities import IdentityKind, IdentityStatus
 from appliance.errors import Conflict, Invalid, NotAllowed
 from appliance.identity.spans import show_span
 from appliance.store import approval_rows, grants, names, notices
-from appliance.store.actors import Actor
+from appliance.store.actors import Actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
@@ -93,7 +93,7 @@ def cancel(store: Store, by: Actor, now: datetime, request_id: int) -> Request:
             state=RequestState.CANCELLED.value,
             decided_at=now,
             decided_by=by.name,
-            decided_via=by.via,
+            decided_via=via_of(by),
         ).where((ApprovalRow.id == request_id) & (ApprovalRow.state == RequestState.WAITING))
         if not ended.execute():
             raise Conflict(f"request {request_id} is {row.state} already", "nothing was changed")

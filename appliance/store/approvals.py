@@ -16,7 +16,7 @@ from appliance.approvals.requests import (
 )
 from appliance.errors import Conflict, Invalid, NotAllowed
 from appliance.store import access_requests, names, notices, pre_approvals, snapshots, workers
-from appliance.store.actors import Actor, system_actor
+from appliance.store.actors import Actor, system_actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.approval_rows import (
     find,
@@ -147,11 +147,6 @@ def reap(store: Store, now: datetime) -> int:
             with change(store, system_actor("scheduler"), now) as doing:
                 ended += _end(doing, found.id, state, "", reason)
     return ended
-
-
-def via_of(by: Actor) -> str:
-    """Return how a decision was taken, as evidence says it; ``source`` of a shell is its user."""
-    return f"shell (OS user {by.source or by.name})" if by.via == "shell" else by.via
 
 
 def _fate(row: Any, alive: dict[str, datetime], now: datetime) -> tuple[RequestState | None, str]:

@@ -187,6 +187,13 @@ def find(
         )
 
 
+def time_boxed(store: Store) -> tuple[GrantRecord, ...]:
+    """Return every time-boxed grant, also those that have ended."""
+    with store.reading():
+        query = GrantRow.select(GrantRow, TargetRow).join(TargetRow).where(GrantRow.is_time_boxed)
+        return tuple(_record(row) for row in query.order_by(GrantRow.id))
+
+
 def of_identity(all_grants: tuple[Grant, ...], identity: Identity) -> tuple[Grant, ...]:
     """Return the grants that name an identity, itself or through a group or its kind."""
     return tuple(grant for grant in all_grants if who_matches(grant.who, identity))

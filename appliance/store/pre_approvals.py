@@ -11,7 +11,7 @@ from appliance.approvals import eligible
 from appliance.approvals.requests import RequestKind
 from appliance.errors import Conflict, Invalid, NotAllowed, NotFound
 from appliance.store import names, snapshots
-from appliance.store.actors import Actor
+from appliance.store.actors import Actor, via_of
 from appliance.store.approval_models import PreApprovalRow
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
@@ -98,7 +98,7 @@ def create(store: Store, by: Actor, now: datetime, spec: PreApprovalSpec) -> int
             until=spec.until,
             reason=reason,
             created_by=by.name,
-            created_via=by.via,
+            created_via=via_of(by),
             created_at=now,
         )
         doing.note(
