@@ -11,15 +11,20 @@ from web.access import can_open
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A page of the navigation. ``section`` is the blueprint whose pages light it up."""
+    """A page of the navigation. ``others``: blueprints whose pages light it up too."""
 
     endpoint: str
     label: str
     icon: str
+    others: tuple[str, ...] = ()
 
     @property
     def section(self) -> str:
         return self.endpoint.partition(".")[0]
+
+    def has(self, blueprint: str | None) -> bool:
+        """Return whether the pages of a blueprint belong here."""
+        return blueprint == self.section or blueprint in self.others
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +42,17 @@ PLACES = (
     Place("home.page", "Home", "house"),
     Place("approvals.page", "Approvals", "inbox"),
     Place("sessions.page", "Sessions", "square-terminal"),
-    Place("identities.page", "Identities", "users"),
-    Place("targets.page", "Targets", "database"),
+    Place("identities.page", "Identities", "users", ("credentials", "profiles")),
+    Place("targets.page", "Targets", "database", ("target_roles", "grants")),
     Place("reviews.page", "Reviews", "badge-check"),
     Place("findings.page", "Findings", "flag"),
-    Place("policies.page", "Policies", "shield-check"),
+    Place("policies.page", "Policies", "shield-check", ("policy_rules", "try_box", "dry_runs")),
     Place("masking.page", "Masking", "eye-off"),
     Place("groups.page", "Groups", "layers"),
     Place("reports.page", "Reports", "file-text"),
     Place("search.page", "Search", "search"),
     Place("audit.page", "Audit log", "scroll-text"),
-    Place("settings.page", "Settings", "settings"),
+    Place("settings.page", "Settings", "settings", ("channels",)),
     Place("my_access.page", "My access", "key-round"),
 )
 
@@ -68,7 +73,7 @@ def navigation() -> list[Entry]:
             label=place.label,
             icon=place.icon,
             url=url_for(place.endpoint),
-            is_current=here == place.section,
+            is_current=place.has(here),
             waiting=waiting[place.section]() if place.section in waiting else 0,
         )
         for place in PLACES

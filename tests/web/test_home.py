@@ -81,11 +81,23 @@ def test_a_user_sees_the_connection_lines_for_themselves_only(world: World) -> N
     assert "user=ana@example.com" in text and "ci-nightly" not in text
 
 
+SETTINGS = {
+    "default_action": "allow",
+    "durability": "written",
+    "retention_days": "400",
+    "hold_timeout": "10m",
+    "hold_in_transaction": "2m",
+}
+
+
 def test_settings_are_kept_and_said_in_the_audit_log(admin: Browser, world: World) -> None:
-    form = {"default_action": "block", "durability": "durable", "retention_days": "90"}
-    assert admin.submit("/settings", form).status_code == 303
+    form = {"default_action": "block", "retention_days": "90", "hold_in_transaction": "45s"}
+    assert admin.submit("/settings", SETTINGS | form | {"hold_timeout": "2h"}).status_code == 303
     stored = settings.get(world.store)
     assert (stored.default_action, stored.retention_days) == ("block", 90)
+    assert (stored.hold_timeout_s, stored.hold_in_transaction_s) == (7200, 45)
+    shown = admin.get("/settings").text
+    assert 'value="2h"' in shown and 'value="45s"' in shown
     [event] = audit.find(world.store, action="settings.").items
     assert event.actor == "ada@example.com" and event.detail["default_action"] == "block"
     assert "changed settings" in words(admin.get("/audit").text)
@@ -100,13 +112,16 @@ def test_settings_are_kept_and_said_in_the_audit_log(admin: Browser, world: Worl
         ("retention_days", "99999"),
         ("retention_days", "ten"),
         ("retention_days", ""),
+        ("hold_timeout", "soon"),
+        ("hold_timeout", ""),
+        ("hold_timeout", "30d"),
+        ("hold_in_transaction", "0"),
     ],
 )
 def test_a_wrong_setting_is_said_beside_its_field(
     admin: Browser, world: World, field: str, value: str
 ) -> None:
-    form = {"default_action": "allow", "durability": "written", "retention_days": "400"}
-    answer = admin.submit("/settings", form | {field: value})
+    answer = admin.submit("/settings", SETTINGS | {field: value})
     assert answer.status_code == 422
     assert f'id="{field}-error"' in answer.text
     assert audit.find(world.store, action="settings.").total == 0

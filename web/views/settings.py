@@ -1,4 +1,4 @@
-"""Settings: how the gateway answers by default, recording, people's sign-ins, the CA."""
+"""Settings: what no rule decides, holds, recording, people's sign-ins, the CA."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.entities import Durability, IdentityKind, PermissionRole
 from appliance.errors import GatepostError
+from appliance.identity.spans import parse_span, seconds, show_span
 from appliance.store import accounts, identities, invites, settings, sign_ins
 from appliance.tls import certificate_files
 from web import once
@@ -34,7 +35,12 @@ ROLE_WORDS = {
     PermissionRole.REVIEWER: "certifies or revokes in access reviews",
     PermissionRole.AUDITOR: "reads everything, changes nothing",
 }
-_FIELDS = ("default_action", "durability", "retention_days")
+_FIELDS = ("default_action", "durability", "retention_days", "hold_timeout", "hold_in_transaction")
+_STORED = {
+    "retention": "retention_days",
+    "timeout": "hold_timeout",
+    "in_transaction": "hold_in_transaction",
+}
 
 
 @blueprint.get("/settings")
@@ -46,6 +52,8 @@ def page() -> str:
             "default_action": stored.default_action,
             "durability": stored.durability.value,
             "retention_days": str(stored.retention_days),
+            "hold_timeout": show_span(seconds(stored.hold_timeout_s)),
+            "hold_in_transaction": show_span(seconds(stored.hold_in_transaction_s)),
         }
     )
     return _page(form)
@@ -61,17 +69,20 @@ def change() -> BaseResponse | tuple[str, int]:
         form.refuse("retention_days", "Expected a number of days.")
     if form.value("durability") not in {d.value for d in Durability}:
         form.refuse("durability", "Expected written or durable.")
+    spans = {name: _span(form, name) for name in ("hold_timeout", "hold_in_transaction")}
     if not form.has_errors:
         wanted = replace(
             settings.get(store),
             default_action=form.value("default_action"),
             durability=Durability(form.value("durability")),
             retention_days=int(days),
+            hold_timeout_s=spans["hold_timeout"],
+            hold_in_transaction_s=spans["hold_in_transaction"],
         )
         try:
             changed = settings.put(store, actor(), now(), wanted)
         except GatepostError as error:
-            form.take(error, {"retention": "retention_days"})
+            form.take(error, _STORED)
         else:
             if changed:
                 flash("Saved. Every worker has it within a second.", "ok")
@@ -139,6 +150,15 @@ def authority() -> Response:
         return Response("The gateway has a certificate of your own authority.\n", 404)
     headers = {"Content-Disposition": 'attachment; filename="gatepost-ca.crt"'}
     return Response(files.ca.read_bytes(), mimetype="application/x-x509-ca-cert", headers=headers)
+
+
+def _span(form: Form, name: str) -> int:
+    """Return a length of time in seconds; 0 with an error beside its field."""
+    try:
+        return int(parse_span(name, form.value(name)).total_seconds())
+    except GatepostError as error:
+        form.take(error)
+        return 0
 
 
 def _page(form: Form) -> str:
