@@ -105,6 +105,35 @@ def indexed(store: Store) -> dict[str, int]:
         return {state.name: state.position for state in journal_states(store)}
 
 
+def days_by_recount(store: Store) -> list[tuple[Any, ...]]:
+    """Return what ``fingerprint_day`` must say, counted anew from every statement."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    rows = table(
+        store,
+        "SELECT s.identity, s.target, s.database, s.role, t.fingerprint, t.at, t.state"
+        " FROM statement t JOIN session s ON s.id = t.session_id WHERE t.fingerprint <> ''",
+    )
+    for *key, at, state in rows:
+        day = found.setdefault((*key, at // 86_400_000_000), [0, 0, 0, 0, at, at])
+        day[0] += 1
+        for place, word in enumerate(("refused", "failed", "withdrawn"), start=1):
+            day[place] += state == word
+        day[4], day[5] = min(day[4], at), max(day[5], at)
+    return sorted((*key, *counts) for key, counts in found.items())
+
+
+def days_stored(store: Store) -> list[tuple[Any, ...]]:
+    """Return what ``fingerprint_day`` says, without the examples."""
+    return sorted(
+        (*row[:5], *map(int, row[5:]))
+        for row in table(
+            store,
+            "SELECT identity, target, database, role, fingerprint, day, statements, refused,"
+            " failed, withdrawn, first_at, last_at FROM fingerprint_day",
+        )
+    )
+
+
 def recorded_journal(
     new_journal: Callable[..., Journal],
     store: Store,

@@ -30,6 +30,8 @@ from tests.recording.samples import (
     HELD,
     bodies_of,
     change,
+    days_by_recount,
+    days_stored,
     indexed,
     run,
     session_of,
@@ -279,6 +281,8 @@ def test_kill_9_of_the_indexer_at_any_moment_loses_and_doubles_nothing(
     assert sorted(rows) == sorted((session, 40) for session in made)
     totals = table(store, "SELECT SUM(statements), SUM(rows_out), COUNT(ended_at) FROM session")
     assert [tuple(map(int, row)) for row in totals] == [(1600, 1600, 40)]
+    assert days_stored(store) == days_by_recount(store)
+    assert sum(row[6] for row in days_stored(store)) == 1600
     events = table(store, "SELECT subject FROM record_event WHERE kind = 'audit'")
     assert len(events) == len(set(events)) == 200
     open_marks = "SELECT COUNT(*) FROM audit_event WHERE journaled IS NULL OR journaled < 'd'"
