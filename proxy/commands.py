@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from proxy.decision import Need
+
+if TYPE_CHECKING:
+    from proxy.holds import Hold
 
 
 class Wait(Enum):
@@ -16,6 +20,7 @@ class Wait(Enum):
     DRAIN = auto()  # until everything in flight is answered
     EXCHANGE = auto()  # until an exchange of the gateway's own is answered
     TASK = auto()  # until the shell has done what a command asked for
+    HOLD = auto()  # until a human has decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,18 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenHold:
+    """Ask the shell to ask humans about a statement, and to tell the session how it ends."""
+
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class PassCancel:
+    """Ask the shell to cancel what was just forwarded: the client wanted that while it waited."""
+
+
+@dataclass(frozen=True, slots=True)
 class Yield:
     """Ask the shell to call ``resume()`` soon: other sessions have waited long enough."""
 
@@ -52,4 +69,4 @@ class Finish:
     reason: str
 
 
-Command = Prepare | AwaitDisk | Work | Yield | Finish
+Command = Prepare | AwaitDisk | Work | OpenHold | PassCancel | Yield | Finish

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import gevent
 import structlog
 
+from appliance.approvals.requests import RequestState
 from appliance.errors import JournalUnavailable, ProtocolError
 from appliance.identity.login import Admission
 from appliance.policy.subject import Subject
-from proxy.commands import AwaitDisk, Finish, Prepare, Work, Yield
+from proxy import last_words
+from proxy.commands import AwaitDisk, Finish, OpenHold, PassCancel, Prepare, Wait, Work, Yield
 from proxy.decision import Need, Precedents
 from proxy.endpoint import EOF, WOULD_BLOCK, Endpoint
+from proxy.holds import Hold
+from proxy.last_words import LastWords
 from proxy.session import Session
 from proxy.upstream import Upstream, send_cancel
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("proxy")
 
 _TAIL_LIMIT = 256 << 10  # bytes of the client's that wait for a decision before reading stops
+_HELD_TAIL_LIMIT = 1 << 20  # ... and while a human is asked: that its end is seen
 _LINGER_S = 10.0  # how long the last words to a client may take
 _TURNS = 8  # receives per readiness while TLS still holds decrypted bytes
 
@@ -56,6 +61,7 @@ class Connection:
         self.is_closed = False
         self._last_reason = ""  # the client has said goodbye: why it ends when the target closes
         self._is_ending = False  # the client still gets its last words
+        self._held_as = RequestState.WITHDRAWN  # how a request of its own ends with it
 
     @property
     def id(self) -> str:
@@ -65,6 +71,10 @@ class Connection:
         """Return the policy for the session as it is now, acting as this role."""
         acting = "" if acting_role == self.admission.role.name else acting_role
         return self.worker.precedents(Subject.of(self.admission, acting))
+
+    @property
+    def is_live(self) -> bool:
+        return not (self.is_closed or self._is_ending)
 
     @property
     def process_id(self) -> int:
@@ -149,7 +159,7 @@ class Connection:
         gevent.get_hub().loop.run_callback(self._next_turn)
 
     def _next_turn(self) -> None:
-        if self.is_closed or self._is_ending:
+        if not self.is_live:
             return
         if self.client.pending:
             return  # goes on when the client has taken it
@@ -217,7 +227,8 @@ class Connection:
     def _pace(self) -> None:
         """Read the client only while what it sends has somewhere to go."""
         session = self.session
-        if self.target.pending or (session.is_waiting and len(session.tail) > _TAIL_LIMIT):
+        limit = _HELD_TAIL_LIMIT if session.hold is not None else _TAIL_LIMIT
+        if self.target.pending or (session.is_waiting and len(session.tail) > limit):
             self.client.stop_reading()
         elif not (self.client.is_reading or self._is_ending or self._last_reason):
             self.client.start_reading()
@@ -233,6 +244,10 @@ class Connection:
                     self.worker.journal.when_durable(position, self._on_disk)
                 case Work(run):
                     self.worker.spawn(self._work, run)
+                case OpenHold(hold):
+                    self.worker.holding.open(self, hold)
+                case PassCancel():
+                    self.worker.spawn(send_cancel, self.upstream)
                 case Yield():
                     gevent.get_hub().loop.run_callback(self.go_on)
                 case Finish(reason):
@@ -251,17 +266,23 @@ class Connection:
             self.worker.run_blocking(run)
         except Exception:
             log.exception("work off the loop failed", session=self.id)
-            self._say_and_close(
-                "XX000",
-                "gatepost: an internal error ended this session",
-                "Connect again; the gateway's log has the details.",
-                "internal error",
-            )
+            self._say_and_close(last_words.internal_error())
         self.go_on()
+
+    def tell(self, message: bytes) -> None:
+        """Send the client a message of the gateway's own, between two of the target's."""
+        if self.is_live:
+            self.session.to_client.append(message)
+            self._run(self.session.upstream_data, memoryview(b""))
+
+    def hold_is_over(self, hold: Hold) -> None:
+        """Let the session go on with what it held: approved, or ended."""
+        if self.session.hold is hold and self.session.wait is Wait.HOLD:
+            self.go_on()
 
     def go_on(self) -> None:
         """Let the session look at the client's next message again."""
-        if self.is_closed or self._is_ending:
+        if not self.is_live:
             return
         try:
             self.session.resume()
@@ -293,82 +314,74 @@ class Connection:
             self.close(reason)
 
     def cancel(self) -> gevent.Greenlet[..., None]:
-        """Pass a CancelRequest on to the target; returns the greenlet that does it."""
+        """Carry out a CancelRequest: on what is held, else on the target; returns its greenlet."""
+        hold = self.session.hold
+        if hold is not None:
+            return self.worker.holding.cancel(self, hold)
         return self.worker.spawn(send_cancel, self.upstream)
 
-    def end(self, sqlstate: str, message: str, hint: str, reason: str) -> None:
-        """End the session with a FATAL of ours; what runs on the target is cancelled first."""
-        if self.is_closed or self._is_ending:
-            return
-        if self.session.queue or self.session.is_waiting:
-            self.worker.spawn(self._cancel_and_end, sqlstate, message, hint, reason)
-        else:
-            self._say_and_close(sqlstate, message, hint, reason)
+    def end(self, words: LastWords, held_as: RequestState = RequestState.KILLED) -> None:
+        """End the session with a FATAL of ours; what runs on the target is cancelled first.
 
-    def _cancel_and_end(self, sqlstate: str, message: str, hint: str, reason: str) -> None:
+        ``held_as``: how a request for what it holds ends.
+        """
+        if not self.is_live:
+            return
+        self._held_as = held_as
+        hold = self.session.hold
+        waits = self.session.is_waiting and not (hold is not None and hold.is_open)
+        if self.session.queue or waits:
+            self.worker.spawn(self._cancel_and_end, words)
+        else:
+            self._say_and_close(words)
+
+    def _cancel_and_end(self, words: LastWords) -> None:
         send_cancel(self.upstream)
         if not self.is_closed:
-            self._say_and_close(sqlstate, message, hint, reason)
+            self._say_and_close(words)
 
-    def _say_and_close(self, sqlstate: str, message: str, hint: str, reason: str) -> None:
+    def _say_and_close(self, words: LastWords) -> None:
         session = self.session
         # In the middle of a message the client would take our error for its rest.
         if not session.pass_from_target:
-            session.end_with(sqlstate, message, hint)
+            session.end_with(words.sqlstate, words.message, words.hint)
             try:
                 self.client.send(session.to_client)
             except OSError:
                 self.client.pending.clear()
             session.to_client = []
-        self.close(reason, gently=True)
+        self.close(words.reason, gently=True)
 
     def _broken(self, error: ProtocolError) -> None:
         if error.peer == "client":
-            self._say_and_close(
-                "08P01",
-                f"gatepost: protocol violation: {error.message}",
-                "The client and the gateway do not understand each other; connect again.",
-                "protocol violation by the client",
-            )
+            self._say_and_close(last_words.broken_by_client(error.message))
         else:
             log.error("the target broke the protocol", session=self.id, error=error.message)
-            self._say_and_close(
-                "08006",
-                "gatepost: the target sent something unexpected; the session was ended",
-                "Connect again; if it repeats, tell who runs this gateway.",
-                "protocol violation by the target",
-            )
+            self._say_and_close(last_words.broken_by_target())
 
     def _crashed(self) -> None:
         log.exception("a session failed inside the gateway", session=self.id)
-        self._say_and_close(
-            "XX000",
-            "gatepost: an internal error ended this session",
-            "Connect again; the gateway's log has the details.",
-            "internal error",
-        )
+        self._say_and_close(last_words.internal_error())
 
     def _target_left(self) -> None:
-        if self.is_closed or self._is_ending:
+        if not self.is_live:
             return
         if self._last_reason or self.session.saw_fatal:
             self.close(self._last_reason or "ended by the target", gently=True)
             return
-        name = self.admission.target.name
-        self._say_and_close(
-            "08006",
-            f"gatepost: the target {name} closed the connection",
-            "It may be restarting: connect again in a moment.",
-            "target connection lost",
-        )
+        self._say_and_close(last_words.target_left(self.admission.target.name))
 
     def close(self, reason: str, *, gently: bool = False) -> None:
         """Close both sides and record the end; ``gently`` lets the client read what is queued."""
-        if self.is_closed or self._is_ending:
+        if not self.is_live:
             return
         self.target.close()
         self.session.write_outcomes()
-        self.session.recorder.end(reason)
+        hold = self.session.hold
+        if hold is not None and hold.records:
+            self.worker.holding.bury(self, hold, self._held_as, reason)
+        else:
+            self.session.recorder.end(reason)
         self.worker.forget(self)
         if gently and self.client.pending:
             self._is_ending = True

@@ -47,6 +47,9 @@ class Endpoint:
 
     # -- used by callbacks ---------------------------------------------------------------------
 
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
     def watch(self, on_readable: Callable[[], None], on_writable: Callable[[], None]) -> None:
         """Prepare the callbacks; ``start_reading`` arms the first one."""
         loop = gevent.get_hub().loop

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
+from appliance.policy.verdict import Action
 from appliance.recording.recorder import State
-from proxy import refusal
+from proxy import held, held_extended, hold_words, refusal
 from proxy.deciding import (
     FORWARD,
     WAIT,
@@ -22,6 +23,7 @@ from proxy.deciding import (
     note_sql_prepare,
     unrecorded,
 )
+from proxy.decision import Decision
 from proxy.inflight import InFlight, Kind
 from proxy.refusal import Refusal
 from proxy.statements import Portal, Prepared
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("!i")
 LARGE: Final = 64 << 10  # bytes: a larger Bind is recorded in part, and streamed
-_RECORDED = 60 << 10  # bytes of all parameters together: with notes still within a record's bound
 _PORTAL = b"\0portal "  # before its name where statements are named too
 _UNKNOWN_STATEMENT = b"EXECUTE gatepost_unknown_statement"
 
@@ -52,7 +53,12 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     if found is None:
         return WAIT
     decision, item = found
-    item.prepared = Prepared(raw, decision, _types(body, text_end + 1))
+    types = _types(body, text_end + 1)
+    if decision.verdict.action is Action.HOLD and session.gate.closed is None:
+        if held_extended.parse_waits(session, view, pos, end, name, raw, types, decision):
+            return WAIT
+        item.refusal = None  # it runs nothing: its Bind is what waits
+    item.prepared = Prepared(raw, decision, types)
     before = session.statements.get(name)
     session.statements[name] = item.prepared
     session.touching[name] = session.batch
@@ -113,26 +119,17 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
         return WAIT
     item = InFlight(Kind.BIND, started=time.monotonic())
     item.refusal = session.refuses(decision)
+    by_sql = prepared is None or prepared.is_sql
+    text = b'EXECUTE "' + statement_name.replace(b'"', b'""') + b'"' if by_sql else raw
+    types = prepared.oids if prepared is not None else ()
     if item.refusal is not None and prepared is None:
         item.refusal = _does_not_exist(statement_name)
-    ready, session.ready_records = session.ready_records, None
-    if ready is not None:
-        item.records = ready
-        if disk_failed(session):
-            item.refusal = unrecorded()
-    else:
-        state = State.SENT if item.refusal is None else State.REFUSED
-        by_sql = prepared is None or prepared.is_sql
-        text = b'EXECUTE "' + statement_name.replace(b'"', b'""') + b'"' if by_sql else raw
-        types = prepared.oids if prepared is not None else ()
-        codec = session.judge.codec
-        parameters = bindings.bind_parameters(body, offset, _RECORDED, types, codec)
-        try:
-            item.records = session.record(text, decision, parameters, state, whole=True)
-        except JournalUnavailable:
-            item.refusal = unrecorded()
-        if item.refusal is None and session.waits_for_disk(decision, item.records):
+    elif session.hold is not None or decision.verdict.action is Action.HOLD:
+        asked = held_extended.asked_at_bind(session, body, offset, raw, text, types)
+        if held_extended.bind_waits(session, view, pos, end, item, decision, asked):
             return WAIT
+    if not item.records and not _record_bind(session, item, decision, body, offset, text, types):
+        return WAIT
     session.queue.push(item)
     session.unsynced = True
     if item.refusal is not None:
@@ -142,11 +139,38 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     bound.decision = decision
     bound.is_recorded = True
     portal = item.portal = Portal(bound, item.records[0], session.judge.policy)
+    portal.released_rule = item.released_rule
     before = session.portals.get(portal_name) if portal_name else None
     session.portals[portal_name] = portal
     session.touching[portal_key] = session.batch
     item.undo = _restore_portal(session, portal_name, before, portal)
     return FORWARD
+
+
+def _record_bind(
+    session: Session,
+    item: InFlight,
+    decision: Decision,
+    body: bytes,
+    offset: int,
+    text: bytes,
+    types: tuple[int, ...],
+) -> bool:
+    """Journal a Bind that was not held; returns False when the client must wait for the disk."""
+    ready, session.ready_records = session.ready_records, None
+    if ready is not None:
+        item.records = ready
+        if disk_failed(session):
+            item.refusal = unrecorded()
+        return True
+    state = State.SENT if item.refusal is None else State.REFUSED
+    codec = session.judge.codec
+    parameters = bindings.bind_parameters(body, offset, held_extended.RECORDED, types, codec)
+    try:
+        item.records = session.record(text, decision, parameters, state, whole=True)
+    except JournalUnavailable:
+        item.refusal = unrecorded()
+    return item.refusal is not None or not session.waits_for_disk(decision, item.records)
 
 
 def _restore_portal(
@@ -190,7 +214,7 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
         decision = session.decide(raw)
         if decision is None:
             return WAIT
-        item.refusal = session.refuses(decision)
+        item.refusal = _refuses(session, decision)
         state = State.SENT if item.refusal is None else State.REFUSED
         try:
             item.records = session.record(raw, decision, (), state)[:1]
@@ -201,7 +225,7 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
         policy = session.judge.policy
         if portal.policy is not policy:  # what it means was settled at its Bind
             decision = replace(decision, verdict=policy.decide(decision.facts))
-        item.refusal = session.refuses(decision)
+        item.refusal = _refuses(session, decision, portal.released_rule)
         item.records = (portal.seq,)
         if item.refusal is not None:
             with suppress(JournalUnavailable):
@@ -217,6 +241,14 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
     session.barrier = session.barrier or decision.barrier
     note_sql_prepare(session, raw, item, decision)
     return FORWARD
+
+
+def _refuses(session: Session, decision: Decision, released_rule: str = "") -> Refusal | None:
+    """Return the refusal of an Execute: what is to be held by now was bound before."""
+    found = session.refuses(decision, released_rule)
+    if found is not None and decision.verdict.action is Action.HOLD:
+        return (session.gate.closed or hold_words.run_again()).armed()
+    return found
 
 
 def describe(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
@@ -255,6 +287,8 @@ def close(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
 
 
 def sync(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    if session.hold is not None:
+        held.overtaken(session)
     session.skipping = session.unsynced = False
     session.batch += 1
     session.queue.push(InFlight(Kind.SYNC))

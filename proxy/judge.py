@@ -75,11 +75,32 @@ class Judge:
 
     def policy_changed(self) -> None:
         """Judge by the newest policy from the next text on."""
-        self._precedents = self._choose(self._acting_role)
+        self._precedents = self._choose(self.acting_role)
         self._rebind()
 
     @property
-    def _acting_role(self) -> str:
+    def search_path(self) -> tuple[str, ...] | None:
+        """Return the schemas in which names are looked for; None = nobody knows."""
+        return self._state.search_path if self._state else None
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """Return the catalog by which names were resolved last."""
+        return self._overlay or self._box.catalog
+
+    @property
+    def temp_views(self) -> Mapping[str, str]:
+        """Return the definitions of the session's temporary views."""
+        return self._state.temp_views if self._state else {}
+
+    @property
+    def has_own_ddl(self) -> bool:
+        """Return whether only the session itself can read the catalog that holds for it."""
+        return self._own_ddl or self._overlay is not None
+
+    @property
+    def acting_role(self) -> str:
+        """Return the role that SET ROLE has made current, else the one of the login."""
         return self._state.current_user if self._state else self._role
 
     def encoding_is(self, client_encoding: str) -> None:
@@ -268,7 +289,7 @@ class Judge:
         state = None if self._is_lost else self._state
         return NameContext(
             search_path=state.search_path if state else None,
-            role=self._acting_role,
+            role=self.acting_role,
             temp_relations=state.temp_relations if state else None,
             prepared=prepared,
             temp_views=state.temp_views if state else {},

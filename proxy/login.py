@@ -26,6 +26,7 @@ from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_
 from proxy.connection import Connection
 from proxy.encodings import codec_of
 from proxy.endpoint import Endpoint, keep_alive
+from proxy.holds import Doer
 from proxy.judge import Judge
 from proxy.session import PreparedFacts, Session
 from proxy.upstream import Unreached, Upstream, connect
@@ -274,6 +275,13 @@ class Login:
         )
         connection = Connection(
             worker, self._client, upstream, session, admission, key, self._arrival.source
+        )
+        session.doer = Doer(
+            admission.identity.name,
+            admission.credential.id,
+            admission.target.name,
+            admission.database,
+            admission.role.name,
         )
         session.judge = Judge(
             worker.parser,

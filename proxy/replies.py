@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
@@ -330,7 +331,11 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
     head = _head(session, view, pos)
     session.queue.pop()
     session.queue.copy_in = False
-    session.status = view[pos + 5]
+    status = view[pos + 5]
+    if status != session.status:
+        if session.status == _IDLE:
+            session.transaction_began = time.monotonic()
+        session.status = status
     session.failed = session.status == _FAILED
     if head.kind is not Kind.SYNC:
         _executed(session, head)

@@ -11,14 +11,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
+from appliance.policy.verdict import Action
+from appliance.recording.recorder import Decision as HumanDecision
 from appliance.recording.recorder import Parameter, SessionRecorder, State
 from appliance.sql.facts import Facts
 from proxy import deciding, replies, requests
 from proxy.commands import AwaitDisk, Command, Prepare, Wait
 from proxy.decision import Decision, Need
+from proxy.holds import Doer, Hold
 from proxy.inflight import InFlight, Kind, Queue
 from proxy.judge import Judge
 from proxy.refusal import Refusal
@@ -70,10 +74,12 @@ class Session:
         "barrier",
         "batch",
         "commands",
+        "doer",
         "failed",
         "fastpath",
         "gate",
         "has_more",
+        "hold",
         "is_durable",
         "judge",
         "message_limit",
@@ -99,6 +105,7 @@ class Session:
         "to_client",
         "to_upstream",
         "touching",
+        "transaction_began",
         "unsynced",
         "wait",
     )
@@ -122,10 +129,13 @@ class Session:
         self.is_durable = is_durable  # every record must be on disk first, not only some
         self.message_limit = message_limit
         self.judge: Judge
+        self.doer: Doer
+        self.hold: Hold | None = None  # of the message at the head of ``tail``
         self.queue = Queue()
         self.statements: dict[bytes, Prepared] = {}
         self.portals: dict[bytes, Portal] = {}
         self.status = ord("I")  # of the last ReadyForQuery
+        self.transaction_began = 0.0  # monotonic
         self.failed = False  # in a failed transaction, as far as the answers say
         self.skipping = False  # the target ignores everything up to the next Sync
         self.unsynced = False  # extended messages without their Sync: a transaction may be open
@@ -222,11 +232,18 @@ class Session:
             self.commands.append(Prepare(decision, raw))
         return None
 
-    def refuses(self, decision: Decision) -> Refusal | None:
-        """Return the refusal that a decision or the gate asks for, with a nonce of its own."""
+    def refuses(self, decision: Decision, released_rule: str = "") -> Refusal | None:
+        """Return the refusal that a decision or the gate asks for, with a nonce of its own.
+
+        ``released_rule``: whose hold an approval has ended. Else a hold is refused here too: what
+        waits is taken out by ``held``.
+        """
         if self.gate.closed is not None:
             return self.gate.closed.armed()
-        if decision.verdict.is_allow:
+        verdict = decision.verdict
+        if verdict.is_allow:
+            return None
+        if released_rule and verdict.action is Action.HOLD and verdict.rule == released_rule:
             return None
         return deciding.refusal_of(decision).armed()
 
@@ -238,24 +255,24 @@ class Session:
         state: State = State.SENT,
         *,
         whole: bool = False,
+        request_hash: str = "",
     ) -> tuple[int, ...]:
         """Journal a message's statements; returns their numbers. Raises JournalUnavailable.
 
         ``whole``: the text stands for one of the decision's statements, and is one record.
+        ``request_hash``: of what is held; such records are always durable.
         """
         text = self.judge.text_of(raw)
         statements = decision.facts.statements
         verdict = decision.verdict
-        durability = Durability.DURABLE if decision.durable else None
-        write = self.recorder.statement
+        durability = Durability.DURABLE if decision.durable or request_hash else None
+        write = partial(self.recorder.statement, durability=durability, request_hash=request_hash)
         for statement in statements:
             if statement.executes is not None:
                 self._record_prepared(statement.executes)
         if len(statements) <= 1 or whole:
             mark = statements[0].fingerprint if statements else ""
-            return (
-                write(text, parameters, verdict, state, fingerprint=mark, durability=durability),
-            )
+            return (write(text, parameters, verdict, state, fingerprint=mark),)
         script = raw.decode(self.judge.codec, "replace")  # offsets are of what was sent
         return tuple(
             write(
@@ -264,7 +281,6 @@ class Session:
                 part,
                 state,
                 fingerprint=s.fingerprint,
-                durability=durability,
             )
             for s, part in zip(statements, decision.parts, strict=True)
         )
@@ -326,6 +342,7 @@ class Session:
         tag: str = "",
         rows: int | None = None,
         sqlstate: str = "",
+        decision: HumanDecision | None = None,
     ) -> None:
         """Note how a statement ended; it is journaled right after the client has its answer."""
         duration_ms = (time.monotonic() - item.started) * 1000 if item.started else 0.0
@@ -341,6 +358,7 @@ class Session:
                 sqlstate=sqlstate,
                 bytes_out=bytes_out,
                 masked=masked,
+                decision=decision,
             )
         )
 
@@ -350,6 +368,11 @@ class Session:
     def is_idle(self) -> bool:
         """Return whether nothing runs and no transaction is open."""
         return not self.queue and self.status == ord("I") and self.wait is Wait.NOTHING
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether a human is asked about the client's next message."""
+        return self.hold is not None and self.hold.is_open
 
     @property
     def is_waiting(self) -> bool:

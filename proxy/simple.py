@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from appliance.errors import ProtocolError
-from proxy import refusal
+from proxy import held, refusal
 from proxy.commands import Finish
 from proxy.deciding import (
     FORWARD,
@@ -14,7 +14,6 @@ from proxy.deciding import (
     decided,
     not_in_copy,
     note_sql_prepare,
-    record,
     sync_first,
 )
 from proxy.inflight import InFlight, Kind
@@ -61,7 +60,7 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     if found is None:
         return WAIT
     decision, item = found
-    if not record(session, raw, item, decision):
+    if not held.record(session, raw, item, decision):
         return WAIT
     session.queue.push(item)
     session.statements.pop(b"", None)
@@ -111,7 +110,7 @@ def function_call(session: Session, view: memoryview, pos: int, end: int) -> byt
             "gatepost: fast-path function calls are not allowed by the grant",
             "Call the function with SELECT, or ask for `fastpath: true` in the grant.",
         ).armed()
-    if not record(session, raw, item, decision):
+    if not held.record(session, raw, item, decision):
         return WAIT
     session.queue.push(item)
     if item.refusal is not None:

@@ -31,13 +31,23 @@ class Prepared:
 class Portal:
     """A bound statement: recorded once, at Bind, since planning can already run code."""
 
-    __slots__ = ("decision", "is_done", "plan", "policy", "prepared", "rows", "seq")
+    __slots__ = (
+        "decision",
+        "is_done",
+        "plan",
+        "policy",
+        "prepared",
+        "released_rule",
+        "rows",
+        "seq",
+    )
 
     def __init__(self, prepared: Prepared, seq: int, policy: Policy | None = None) -> None:
         self.prepared = prepared
         self.decision = prepared.decision  # a later Bind may find another
         self.policy = policy  # by which it was decided
         self.seq = seq
+        self.released_rule = ""  # the rule whose hold an approval ended
         self.plan = prepared.plan  # or that of Describe of the portal
         self.rows = 0  # handed out so far by partial Executes
         self.is_done = False  # its outcome is known

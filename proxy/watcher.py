@@ -9,10 +9,12 @@ import gevent
 import structlog
 
 from appliance import tls
+from appliance.approvals.requests import RequestState
 from appliance.errors import GatepostError, StoreUnavailable
 from appliance.identity.login import Refused, renew
 from appliance.store import kills, snapshots, workers
 from appliance.store.workers import Beat
+from proxy.last_words import LastWords
 from proxy.worker import Worker, store_refusal
 
 log = structlog.get_logger("proxy")
@@ -62,12 +64,13 @@ class Watcher:
             if connection is None:
                 continue
             why = f": {kill.reason}" if kill.reason else ""
-            connection.end(
+            words = LastWords(
                 "57P01",
                 f"gatepost: this session was ended by {kill.requested_by}{why}",
                 "Ask them why, or connect again if you still have access.",
                 f"killed by {kill.requested_by}",
             )
+            connection.end(words)
             worker.run_blocking(kills.done, worker.store, now, kill.session_id)
 
     def _store_answered(self) -> None:
@@ -96,7 +99,7 @@ class Watcher:
                 continue
             outcome = renew(self._worker.snapshot, connection.admission, now)
             if isinstance(outcome, Refused):
-                connection.end(outcome.sqlstate, outcome.message, outcome.hint, outcome.reason)
+                connection.end(LastWords.of(outcome))
             else:  # another grant of the same role goes on
                 connection.admission, connection.ends_at = outcome, outcome.ends_at
 
@@ -120,20 +123,22 @@ class Watcher:
 
 
 def drain(worker: Worker) -> None:
-    """End all sessions: idle ones at once, the others when they are idle or their grace is over."""
+    """End all sessions: idle and held ones at once, others when idle or their grace is over."""
     worker.is_draining = True
     worker.stop_accepting()
     deadline = time.monotonic() + worker.limits.drain_s
+    words = LastWords(
+        "57P01",
+        "gatepost: the gateway is shutting down",
+        "Connect again in a moment.",
+        "gateway shut down",
+    )
     while worker.sessions:
         is_over = time.monotonic() >= deadline
         for connection in list(worker.sessions.values()):
-            if is_over or connection.session.is_idle:
-                connection.end(
-                    "57P01",
-                    "gatepost: the gateway is shutting down",
-                    "Connect again in a moment.",
-                    "gateway shut down",
-                )
+            session = connection.session
+            if is_over or session.is_idle or session.is_held:
+                connection.end(words, RequestState.SHUTDOWN)
         if is_over:
             gevent.sleep(0.2)  # the cancels of what still runs
             break

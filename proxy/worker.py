@@ -35,6 +35,8 @@ from proxy.cancel import CancelBus, CancelKeys, bus_directory
 from proxy.catalogs import Catalogs
 from proxy.connection import Connection
 from proxy.decision import Need, Precedents
+from proxy.holding import Holding
+from proxy.last_words import LastWords
 from proxy.login import Login
 from proxy.refusal import Refusal
 from proxy.session import Gate
@@ -71,6 +73,7 @@ class Worker:
         self.parser = Parser(self.planner)
         self.catalogs = Catalogs(self._load_catalog)
         self.gate = Gate()
+        self.holding = Holding(self)
         self.throttle = Throttle()
         self.scram_keys: KeyCache = {}
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))
@@ -252,7 +255,7 @@ class Worker:
         for connection in list(self.sessions.values()):
             outcome = renew(snapshot, connection.admission, now)
             if isinstance(outcome, Refused):
-                connection.end(outcome.sqlstate, outcome.message, outcome.hint, outcome.reason)
+                connection.end(LastWords.of(outcome))
             else:
                 connection.admission = outcome
                 connection.ends_at = outcome.ends_at
@@ -331,6 +334,7 @@ class Worker:
         self.stop_accepting()
         for connection in list(self.sessions.values()):
             connection.close("gateway shut down", gently=True)
+        self.holding.close()
         self._bus.close()
         self.planner.close()
         self.journal.close()

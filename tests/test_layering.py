@@ -28,6 +28,7 @@ PROXY_IO = tuple(
         "upstream",
         "cancel",
         "catalogs",
+        "holding",
         "vestibule",
     )
 )
