@@ -13,7 +13,8 @@ from appliance.approvals.requests import RequestKind, RequestState
 from appliance.entities import IdentityKind, IdentityStatus, ProfileMode
 from appliance.recording.entries import SessionUse, StatementEntry, TextEntry
 from appliance.recording.records import State
-from appliance.store.actors import system_actor
+from appliance.store import notices
+from appliance.store.actors import system_actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
@@ -128,7 +129,28 @@ def ask_profile(store: Store, now: datetime, session: SessionUse, ask: ProfileAs
             fingerprint=row.fingerprint,
             session=row.session_id,
         )
+        notices.requested(store, now, row.id)
         return int(row.id)
+
+
+def signed(doing: Change, identity: str, fingerprints: Iterable[str]) -> int:
+    """Answer the requests for what its owner signed by another way; return how many waited."""
+    row, ended = ApprovalRow, 0
+    for fingerprint in fingerprints:
+        mine = _of(identity) & _open(doing.now) & (row.fingerprint == fingerprint)
+        for waits in row.select(row.id).where(mine):
+            swap = row.update(
+                state=RequestState.APPROVED.value,
+                decided_at=doing.now,
+                decided_by=doing.by.name,
+                decided_via=via_of(doing.by),
+                decision_reason="signed with the profile",
+            ).where((row.id == waits.id) & (row.state == RequestState.WAITING.value))
+            if swap.execute():
+                doing.note("approval.approve", f"request {waits.id}", identity=identity)
+                notices.settled(doing.store, doing.now, waits.id)
+                ended += 1
+    return ended
 
 
 def waiting(store: Store, identity: str, now: datetime) -> tuple[tuple[int, str], ...]:

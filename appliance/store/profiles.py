@@ -10,8 +10,8 @@ from typing import Any
 
 from appliance.entities import IdentityKind, IdentityStatus, ProfileMode
 from appliance.errors import Conflict, Invalid, NotAllowed, NotFound
-from appliance.store import fingerprint_days
-from appliance.store.actors import Actor
+from appliance.store import fingerprint_days, profile_requests
+from appliance.store.actors import Actor, via_of
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
 from appliance.store.fingerprint_days import FingerprintUse
@@ -149,7 +149,9 @@ def sign(
         _check_signer(row, by)
         if not wanted:
             raise Invalid("fingerprints", "choose at least one statement to sign")
-        return _add(doing, row, wanted)
+        new = _add(doing, row, wanted)
+        profile_requests.signed(doing, identity, new)
+        return new
 
 
 def unsign(
@@ -253,7 +255,7 @@ def _add(doing: Change, row: Any, wanted: tuple[str, ...]) -> tuple[str, ...]:
             first_at=use.first_at,
             last_at=use.last_at,
             signed_by=doing.by.name,
-            signed_via=doing.by.via,
+            signed_via=via_of(doing.by),
             signed_at=now,
         ).execute()
     if new:
