@@ -13,7 +13,7 @@ from appliance.clock import Clock
 from appliance.config import Config
 from appliance.errors import GatepostError
 from appliance.sealing import Sealer, load_master_key
-from appliance.store import catalogs, housekeeping, snapshots
+from appliance.store import access_requests, approvals, catalogs, housekeeping, snapshots
 from appliance.store.database import Store
 from appliance.targets import load_catalog, open_secret
 
@@ -22,7 +22,10 @@ _log = structlog.get_logger("scheduler")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """``run`` returns what to say about it in one line; it may raise ``GatepostError``."""
+    """``run`` returns what to say about it in one line, or ``housekeeping.IDLE``.
+
+    It may raise ``GatepostError``.
+    """
 
     name: str
     every: timedelta
@@ -63,7 +66,8 @@ class Scheduler:
     def _run(self, job: Job, slot: int) -> None:
         try:
             outcome = job.run()
-            _log.info("job done", job=job.name, outcome=outcome)
+            if outcome != housekeeping.IDLE:
+                _log.info("job done", job=job.name, outcome=outcome)
         except GatepostError as error:
             outcome = str(error)
             _log.warning("job failed", job=job.name, why=outcome)
@@ -77,8 +81,19 @@ def jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
     """Return the appliance's timed jobs."""
     return (
         Job("purge", timedelta(hours=1), lambda: f"{housekeeping.purge(store, clock.now())} rows"),
+        Job("approvals", timedelta(seconds=10), lambda: reap(store, clock)),
         Job("catalogs", timedelta(minutes=5), lambda: refresh_catalogs(config, store, clock)),
     )
+
+
+def reap(store: Store, clock: Clock) -> str:
+    """End the requests that nobody else will, and remove the access for a time that is over."""
+    now = clock.now()
+    ended = approvals.reap(store, now)
+    removed = access_requests.remove_ended(store, now)
+    if not ended and not removed:
+        return housekeeping.IDLE
+    return f"{ended} requests ended, {removed} grants removed"
 
 
 def refresh_catalogs(config: Config, store: Store, clock: Clock) -> str:

@@ -12,7 +12,7 @@ from appliance.entities import IdentityKind, IdentityStatus
 from appliance.errors import Conflict, Invalid, NotAllowed
 from appliance.identity.spans import show_span
 from appliance.store import approval_rows, grants, names, notices
-from appliance.store.actors import Actor, via_of
+from appliance.store.actors import Actor, system_actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
@@ -21,6 +21,7 @@ from appliance.store.models import GrantRow, IdentityRow, RoleRow, TargetRow
 SHORTEST = timedelta(minutes=5)
 LONGEST = timedelta(days=30)
 WAITS = timedelta(days=1)  # how long a request waits for a decision
+KEPT = timedelta(days=7)  # a grant after its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,25 @@ def begin(doing: Change, row: Any) -> None:
         ends=ends_at.isoformat(),
         request=row.id,
     )
+
+
+def remove_ended(store: Store, now: datetime) -> int:
+    """Remove the time-boxed grants that ended a while ago; return how many. Requests stay.
+
+    For a while who had one is told that it has ended, instead of that there is none.
+    """
+    over = GrantRow.is_time_boxed & (GrantRow.expires_at < now - KEPT)
+    with store.reading():
+        if not GrantRow.select().where(over).exists():
+            return 0
+    with change(store, system_actor("scheduler"), now) as doing:
+        gone = list(GrantRow.select().where(over).order_by(GrantRow.id))
+        GrantRow.delete().where(GrantRow.id.in_([row.id for row in gone])).execute()
+        for row in gone:
+            doing.decides(
+                "grant.delete", f"g-{row.id}", who=row.who, role=row.role, request=row.request_id
+            )
+        return len(gone)
 
 
 def roles_for(store: Store, identity: str) -> list[tuple[str, str]]:

@@ -15,7 +15,15 @@ from appliance.approvals.requests import (
     StatementAsk,
 )
 from appliance.errors import Conflict, Invalid, NotAllowed
-from appliance.store import access_requests, names, notices, pre_approvals, snapshots, workers
+from appliance.store import (
+    access_requests,
+    names,
+    notices,
+    pre_approvals,
+    profiles,
+    snapshots,
+    workers,
+)
 from appliance.store.actors import Actor, system_actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.approval_rows import (
@@ -306,6 +314,8 @@ def _act(doing: Change, row: Any) -> None:
     """Do what a yes means beyond its being said."""
     if row.kind == RequestKind.ACCESS:
         access_requests.begin(doing, row)
+    elif row.kind == RequestKind.PROFILE:
+        profiles.extend(doing, row.identity, row.fingerprint, doing.by, doing.now)
 
 
 def _check_open(row: Any, now: datetime) -> None:

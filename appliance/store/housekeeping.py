@@ -25,6 +25,9 @@ _WORKER_GONE = timedelta(hours=1)
 _THROTTLE_COLD = timedelta(days=1)
 _KILL_KEPT = timedelta(days=7)
 _SLOT_KEPT = timedelta(days=30)
+_IDLE_KEPT = timedelta(hours=1)  # of jobs that run every few seconds
+
+IDLE = "nothing to do"  # what such a job says then
 _LINK_KEPT = timedelta(days=1)
 
 
@@ -84,6 +87,7 @@ def purge(store: Store, now: datetime) -> int:
         (WorkerRow, WorkerRow.seen_at < now - _WORKER_GONE),
         (KillRow, KillRow.done_at < now - _KILL_KEPT),
         (JobSlotRow, JobSlotRow.claimed_at < now - _SLOT_KEPT),
+        (JobSlotRow, (JobSlotRow.outcome == IDLE) & (JobSlotRow.claimed_at < now - _IDLE_KEPT)),
         (OutboxRow, OutboxRow.ended_at < now - SENT_KEPT),
     )
     with store.transaction():

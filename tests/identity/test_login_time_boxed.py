@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from appliance.entities import Grant, Snapshot
 from appliance.identity.login import Admission, Refused, admit, parse_startup, recheck, renew
@@ -14,8 +14,8 @@ STANDING = grant(role="app_ro")
 END = NOW + timedelta(hours=2)
 
 
-def boxed(role: str = "app_rw", number: int = 77, **changes: object) -> Grant:
-    return grant(role=role, id=number, is_time_boxed=True, expires_at=END, **changes)
+def boxed(role: str = "app_rw", number: int = 77) -> Grant:
+    return grant(role=role, id=number, is_time_boxed=True, expires_at=END)
 
 
 def world(*grants: Grant) -> Snapshot:
@@ -92,7 +92,7 @@ def test_after_its_end_one_is_told_to_ask_again() -> None:
     assert "My access" in outcome.hint and len(outcome.hint) <= 80
 
 
-def renewed(at: Snapshot, made: Admission, now: object = NOW) -> Admission:
-    outcome = renew(at, made, now)  # type: ignore[arg-type]
+def renewed(at: Snapshot, made: Admission, now: datetime = NOW) -> Admission:
+    outcome = renew(at, made, now)
     assert isinstance(outcome, Admission), outcome
     return outcome
