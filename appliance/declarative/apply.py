@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from appliance.declarative import apply_access, apply_identities, apply_targets
-from appliance.declarative.document import Document, SettingsEntry
+from appliance.declarative import apply_access, apply_identities, apply_settings, apply_targets
+from appliance.declarative.document import Document
 from appliance.declarative.references import check_references
 from appliance.declarative.source import InvalidFile, Problems, child
-from appliance.entities import Durability
 from appliance.errors import Conflict, Invalid, NotFound
 from appliance.sealing import Sealer
-from appliance.store import settings, snapshots
+from appliance.store import snapshots
 from appliance.store.actors import Actor
 from appliance.store.changes import change
 from appliance.store.database import Store
@@ -106,10 +105,11 @@ def apply(
 
 
 def _carry_out(doing: Applying, document: Document) -> None:
-    _apply_settings(doing, document.settings)
+    apply_settings.settings(doing, document.settings)
     apply_identities.groups(doing, document.groups or ())
     apply_identities.identities(doing, document.identities or ())
     apply_identities.memberships(doing, document)
+    apply_identities.profiles(doing, document.identities or ())
     apply_identities.credentials(doing, document.identities or ())
     apply_targets.targets(doing, document.targets or ())
     if document.grants is not None:
@@ -120,22 +120,6 @@ def _carry_out(doing: Applying, document: Document) -> None:
     if doing.options.prune:
         apply_targets.prune(doing, document.targets)
         apply_identities.prune(doing, document)
-
-
-def _apply_settings(doing: Applying, entry: SettingsEntry | None) -> None:
-    if entry is None:
-        return
-    present = settings.get(doing.store)
-    wanted = replace(
-        present,
-        default_action=entry.default_action or present.default_action,
-        durability=Durability(entry.durability) if entry.durability else present.durability,
-        retention_days=entry.retention_days or present.retention_days,
-        limits=entry.limits_on(present.limits),
-    )
-    with doing.at("settings"):
-        for name in settings.put(doing.store, doing.by, doing.now, wanted):
-            doing.tell(f"change settings: {name}")
 
 
 __all__ = ["Applied", "Applying", "InvalidFile", "Options", "apply"]

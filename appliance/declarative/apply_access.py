@@ -20,10 +20,10 @@ _Key = tuple[str, str, str]
 def grants(doing: Applying, entries: Sequence[GrantEntry]) -> None:
     """Make the file's grants come first, in its order; others follow, or go with ``--prune``.
 
-    A grant has no name: the n-th of the same who, target and role is the same grant.
+    A grant has no name: the n-th of the same who, target and role is the same grant. Time-boxed
+    ones are no configuration: an approver gave them, and they end by themselves.
     """
-    with doing.store.reading():
-        stored = store_grants.read_all()
+    stored = _standing(doing)
     waiting: dict[_Key, list[Grant]] = defaultdict(list)
     for grant in stored:
         waiting[grant.who, grant.target, grant.role].append(grant)
@@ -46,7 +46,10 @@ def grants(doing: Applying, entries: Sequence[GrantEntry]) -> None:
         for grant in (grant for left in waiting.values() for grant in left):
             store_grants.delete(doing.store, doing.by, doing.now, grant.id)
             doing.tell(f"delete grant {grant.who} on {grant.target} as {grant.role}")
-    if store_grants.reorder(doing.store, doing.by, doing.now, tuple(order)):
+    present = [grant.id for grant in _standing(doing)]
+    wanted = [*order, *(grant_id for grant_id in present if grant_id not in order)]
+    if wanted != present:
+        store_grants.reorder(doing.store, doing.by, doing.now, tuple(wanted))
         doing.tell("change the order of grants")
 
 
@@ -72,3 +75,8 @@ def policies(doing: Applying, entries: Sequence[RuleEntry]) -> None:
             doing.tell(f"delete policy {name}")
     if store_rules.reorder(doing.store, doing.by, doing.now, tuple(listed)):
         doing.tell("change the order of policies")
+
+
+def _standing(doing: Applying) -> list[Grant]:
+    with doing.store.reading():
+        return [grant for grant in store_grants.read_all() if not grant.is_time_boxed]

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 from appliance.declarative.apply_credentials import apply_credentials
 from appliance.declarative.document import Document, GroupEntry, IdentityEntry
 from appliance.declarative.references import is_kept
-from appliance.entities import Identity, IdentityStatus, PermissionRole, Snapshot
+from appliance.entities import (
+    Identity,
+    IdentityStatus,
+    PermissionRole,
+    ProfileMode,
+    Snapshot,
+)
 from appliance.store import accounts, snapshots
 from appliance.store import groups as store_groups
 from appliance.store import identities as store_identities
+from appliance.store import profiles as store_profiles
 from appliance.store.identities import IdentitySpec
 
 if TYPE_CHECKING:
@@ -98,6 +105,17 @@ def credentials(doing: Applying, entries: Sequence[IdentityEntry]) -> None:
     for entry in entries:
         if entry.credentials is not None:
             apply_credentials(doing, entry.spec.name, entry.credentials)
+
+
+def profiles(doing: Applying, entries: Sequence[IdentityEntry]) -> None:
+    """Set what the statement profiles do; enforcing takes one that the owner signed."""
+    for entry in entries:
+        if entry.profile is None or (entry.profile == "off" and entry.spec.kind == "human"):
+            continue
+        mode, name = ProfileMode(entry.profile), entry.spec.name
+        with doing.at(f"{entry.path}.profile"):
+            if store_profiles.set_mode(doing.store, doing.by, doing.now, name, mode):
+                doing.tell(f"change identity {name}: profile {mode.value}")
 
 
 def prune(doing: Applying, document: Document) -> None:

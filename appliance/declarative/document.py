@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from appliance.entities import Limits, PolicyRule
+from appliance.store.channels import SmtpSpec, WebhookSpec
 from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
 from appliance.store.targets import TargetSpec
@@ -59,6 +60,7 @@ class IdentityEntry:
     groups: tuple[str, ...] | None
     permission_roles: tuple[str, ...] | None
     status: str | None
+    profile: str | None
     credentials: tuple[CredentialEntry, ...] | None
 
 
@@ -75,13 +77,35 @@ class RuleEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class SmtpEntry:
+    path: str
+    spec: SmtpSpec
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEntry:
+    """``spec.url`` and ``url_env`` None = the stored address stays."""
+
+    path: str
+    spec: WebhookSpec
+    url_env: str | None = None
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsEntry:
-    """Only what the file says; ``None`` = the stored value stays."""
+    """Only what the file says; ``None`` = the stored value stays. ``without``: what is "off"."""
 
     default_action: str | None = None
     durability: str | None = None
     retention_days: int | None = None
+    hold_timeout_s: int | None = None
+    hold_in_transaction_s: int | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
+    smtp: SmtpEntry | None = None
+    webhook: WebhookEntry | None = None
+    without: tuple[str, ...] = ()
 
     def limits_on(self, present: Limits) -> Limits:
         """Return the present limits with those of the file."""

@@ -12,10 +12,14 @@ from appliance.entities import (
     Identity,
     IdentityStatus,
     Limits,
+    MailSecurity,
     PolicyRule,
+    ProfileMode,
     Settings,
+    Smtp,
     Snapshot,
     Target,
+    Webhook,
 )
 from appliance.identity.spans import seconds, show_expiry, show_span
 from appliance.store import credentials, snapshots
@@ -48,7 +52,8 @@ def export(store: Store, now: datetime) -> str:
             for name, identity in snapshot.identities.items()
             if identity.status is not IdentityStatus.RETIRED
         ],
-        "grants": [_grant(grant) for grant in snapshot.grants],
+        # what an approver gave for a time is no configuration
+        "grants": [_grant(grant) for grant in snapshot.grants if not grant.is_time_boxed],
         "policies": [_policy(rule) for rule in snapshot.rules],
         "settings": _settings(snapshot),
     }
@@ -60,6 +65,9 @@ def export(store: Store, now: datetime) -> str:
         width=100,
         default_flow_style=None,
     )
+
+
+_HOLDS = (("timeout", "hold_timeout_s"), ("in_transaction", "hold_in_transaction_s"))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -113,6 +121,7 @@ def _identity(identity: Identity, kept: list[dict[str, Any]]) -> dict[str, Any]:
             "application_names": list(identity.application_names),
             "sources": list(identity.sources),
             "expires": show_expiry(identity.expires_at) if identity.expires_at else "",
+            "profile": "" if identity.profile is ProfileMode.OFF else identity.profile.value,
             "permission_roles": sorted(role.value for role in identity.permission_roles),
         }
     )
@@ -164,14 +173,18 @@ def _policy(rule: PolicyRule) -> dict[str, Any]:
         {
             "application_names": list(rule.application_names),
             "sources": list(rule.sources),
+            "hours": rule.hours,
         }
     )
+    if rule.rows_over is not None:
+        found["rows_over"] = rule.rows_over
     if rule.without_where is not None:
         found["without_where"] = rule.without_where
     found["action"] = rule.action
     found |= _short(
         {
             "approvers": rule.approvers,
+            "owner_may_approve": rule.owner_may_approve,
             "timeout": show_span(seconds(rule.timeout_s)) if rule.timeout_s else "",
             "retry": show_span(seconds(rule.retry_s)) if rule.retry_s else "",
             "message": rule.message,
@@ -189,13 +202,42 @@ def _settings(snapshot: Snapshot) -> dict[str, Any]:
             "retention": f"{settings.retention_days}d",
         },
     }
-    standard = Limits()
-    changed = {
-        name: getattr(settings.limits, name)
-        for name in Limits.__dataclass_fields__
-        if getattr(settings.limits, name) != getattr(standard, name)
-    }
-    return found | ({"limits": changed} if changed else {})
+    standard = Settings()
+    found |= _short(
+        {
+            "approvals": {
+                name: show_span(seconds(getattr(settings, field)))
+                for name, field in _HOLDS
+                if getattr(settings, field) != getattr(standard, field)
+            },
+            "smtp": _smtp(settings.smtp) if settings.smtp else {},
+            "webhook": _webhook(settings.webhook) if settings.webhook else {},
+            "limits": {
+                name: getattr(settings.limits, name)
+                for name in Limits.__dataclass_fields__
+                if getattr(settings.limits, name) != getattr(standard.limits, name)
+            },
+        }
+    )
+    return found
+
+
+def _smtp(smtp: Smtp) -> dict[str, Any]:
+    found = {"host": smtp.host, "port": smtp.port, "from": smtp.sender}
+    return found | _short(
+        {
+            "tls": "" if smtp.security is MailSecurity.NONE else smtp.security.value,
+            "user": smtp.user,
+            "password_env": smtp.password_env,
+            "password_file": smtp.password_file,
+        }
+    )
+
+
+def _webhook(webhook: Webhook) -> dict[str, Any]:
+    """Return all but the address: whoever knows that of a chat may post there."""
+    found = {"format": webhook.format.value}
+    return found | _short({"secret_env": webhook.secret_env, "secret_file": webhook.secret_file})
 
 
 def _short(values: dict[str, Any]) -> dict[str, Any]:

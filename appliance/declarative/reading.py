@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TypeVar
@@ -15,22 +14,28 @@ from appliance.declarative.document import (
     IdentityEntry,
     RoleEntry,
     RuleEntry,
-    SettingsEntry,
     TargetEntry,
+)
+from appliance.declarative.reading_settings import (
+    environment_name,
+    one_at_most,
+    one_of,
+    read_settings,
+    secret_file,
+    secret_text,
 )
 from appliance.declarative.source import Problems, compose
 from appliance.declarative.table import Table
-from appliance.entities import Durability, Limits, PermissionRole, PolicyRule
+from appliance.entities import PermissionRole, PolicyRule, ProfileMode
 from appliance.errors import Invalid
 from appliance.hours import parse_hours
 from appliance.identity.credentials import parse_label
-from appliance.identity.spans import parse_span
-from appliance.store import grants, identities, names, rules, settings, targets
+from appliance.store import grants, identities, names, rules, targets
 
 MASKING = "masking rules are"
 FEDERATED = "federated credentials are"
 
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
+_MODES = tuple(mode.value for mode in ProfileMode)
 _STATUSES = ("active", "suspended", "disabled")
 _DEFAULT_MAX_SESSION = timedelta(seconds=grants.GrantSpec("", "", "").max_session_s)
 
@@ -56,7 +61,7 @@ def read_document(text: bytes, file: str) -> tuple[Document, Problems]:
         identities=_entries(top, "identities", _identity, lambda entry: entry.spec.name),
         grants=_grants(top),
         policies=_entries(top, "policies", _policy, lambda entry: entry.rule.name),
-        settings=_settings(top),
+        settings=read_settings(top),
     )
     top.end_of_keys()
     problems.raise_if_any()
@@ -118,13 +123,11 @@ def _role(table: Table) -> RoleEntry:
     entry = RoleEntry(
         path=table.path,
         name=table.text("name", names.database_name, required=True) or "",
-        password=table.text("password", _password),
+        password=table.text("password", secret_text),
         password_env=table.text("password_env", environment_name),
-        password_file=table.text("password_file", _file),
+        password_file=table.text("password_file", secret_file),
     )
-    given = [k for k in ("password", "password_env", "password_file") if table.has(k)]
-    if len(given) > 1:
-        table.wrong(Invalid(given[1], f"comes beside {given[0]}: give one of them"))
+    one_at_most(table, "password", "password_env", "password_file")
     table.end_of_keys()
     return entry
 
@@ -152,13 +155,12 @@ def _identity(table: Table) -> IdentityEntry | None:
         application_names=table.texts("application_names") or (),
         sources=table.texts("sources") or (),
     )
-    if table.word("profile") not in (None, "off"):
-        if table.word("profile") in ("learn", "enforce"):
-            table.refuse("profile", "statement profiles are")
-        else:
-            table.wrong(Invalid("profile", "expected off | learn | enforce"))
-    roles = table.texts("permission_roles", _one_of(tuple(r.value for r in PermissionRole)))
-    status = table.text("status", _one_of(_STATUSES))
+    profile = table.word("profile")  # a word also where YAML reads off as false
+    if profile is not None and profile not in _MODES:
+        table.wrong(Invalid("profile", f"expected {' | '.join(_MODES)}"))
+        profile = None
+    roles = table.texts("permission_roles", one_of(tuple(r.value for r in PermissionRole)))
+    status = table.text("status", one_of(_STATUSES))
     credentials = table.tables("credentials")
     entry = IdentityEntry(
         path=table.path,
@@ -166,11 +168,14 @@ def _identity(table: Table) -> IdentityEntry | None:
         groups=table.texts("groups", names.plain_name),
         permission_roles=roles,
         status=status,
+        profile=profile,
         credentials=None if credentials is None else tuple(map(_credential, credentials)),
     )
     table.end_of_keys()
     if roles and spec.kind != "human":
         table.wrong(Invalid("permission_roles", "only people sign in to the page"))
+    if profile not in (None, "off") and spec.kind == "human":
+        table.wrong(Invalid("profile", "only machines have a statement profile"))
     _check(table, identities.checked, spec)
     return entry
 
@@ -227,8 +232,9 @@ def _grant(table: Table) -> Iterable[GrantEntry]:
 
 
 def _policy(table: Table) -> RuleEntry | None:
-    table.refuse("rows_over", "rows_over is")
-    table.refuse("hours", "hours in policies are")
+    hours = table.text("hours")
+    if hours is not None:
+        table.parsed("hours", lambda _path, text: parse_hours(text), hours)
     timeout, retry = table.span("timeout"), table.span("retry")
     rule = PolicyRule(
         name=table.text("name", names.plain_name, required=True) or "",
@@ -242,8 +248,11 @@ def _policy(table: Table) -> RuleEntry | None:
         functions=table.texts("functions", empty=False) or (),
         application_names=table.texts("application_names", empty=False) or (),
         sources=table.texts("sources", empty=False) or (),
+        hours=hours or "",
         without_where=table.flag("without_where"),
+        rows_over=table.number("rows_over"),
         approvers=table.text("approvers"),
+        owner_may_approve=_or(table.flag("owner_may_approve"), False),
         timeout_s=None if timeout is None else int(timeout.total_seconds()),
         retry_s=None if retry is None else int(retry.total_seconds()),
         message=table.text("message") or "",
@@ -252,67 +261,6 @@ def _policy(table: Table) -> RuleEntry | None:
     table.end_of_keys()
     _check(table, rules.checked, rule)
     return RuleEntry(table.path, rule)
-
-
-def _settings(top: Table) -> SettingsEntry | None:
-    table = top.table("settings")
-    if table is None:
-        return None
-    for key, what in (
-        ("oidc", "sign-in through an identity provider is"),
-        ("saml", "sign-in through an identity provider is"),
-        ("smtp", "mail is"),
-        ("digest", "the digest is"),
-    ):
-        table.refuse(key, what)
-    default_action = table.text("default_action", _one_of(settings.ACTIONS))
-    recording, limits = table.table("recording"), table.table("limits")
-    durability, days = None, None
-    if recording is not None:
-        durability = recording.text("durability", _one_of(tuple(d.value for d in Durability)))
-        if recording.word("results") not in (None, "off"):
-            recording.refuse("results", "recording of results is")
-        days = recording.parsed("retention", _days, recording.text("retention"))
-        recording.end_of_keys()
-    found: dict[str, int] = {}
-    if limits is not None:
-        read = {name: limits.number(name) for name in Limits.__dataclass_fields__}
-        found = {name: number for name, number in read.items() if number is not None}
-        limits.end_of_keys()
-        try:
-            settings.checked_limits(found)
-        except Invalid as error:
-            limits.wrong(Invalid(error.field.rpartition(".")[2], error.message, error.hint))
-    table.end_of_keys()
-    return SettingsEntry(default_action, durability, days, found)
-
-
-def environment_name(path: str, text: str) -> str:
-    """Return the name of an environment variable."""
-    if not _ENV.fullmatch(text):
-        raise Invalid(path, "expected the name of an environment variable")
-    return text
-
-
-def _password(path: str, text: str) -> str:
-    if not text or "\0" in text or len(text) > 1000:
-        raise Invalid(path, "expected 1 to 1000 characters without NUL")
-    return text
-
-
-def _file(path: str, text: str) -> str:
-    return names.one_line(path, text)
-
-
-def _days(path: str, text: str) -> int:
-    span = parse_span(path, text)
-    if span % timedelta(days=1) or not 1 <= span.days <= settings.MAX_RETENTION_DAYS:
-        raise Invalid(path, f"expected whole days, 1d to {settings.MAX_RETENTION_DAYS}d")
-    return span.days
-
-
-def _one_of(words: tuple[str, ...]) -> Callable[[str, str], str]:
-    return lambda path, text: names.choice(path, text, words)
 
 
 def _check(table: Table, check: Callable[[Entry], object], spec: Entry) -> None:

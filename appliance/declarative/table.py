@@ -60,6 +60,10 @@ class Table:
             return None
         return str(node.value)
 
+    def is_word(self, key: str) -> bool:
+        """Return whether a scalar is written there, whatever it is."""
+        return isinstance(self._node(key, False), yaml.ScalarNode)
+
     def number(self, key: str) -> int | None:
         """Return a whole number."""
         node = self._node(key, False)

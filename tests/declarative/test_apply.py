@@ -73,6 +73,7 @@ policies:
     timeout: 10m
 settings:
   default_action: allow
+  smtp: {host: localhost, port: 1025, from: gatepost@example.com}
   recording: {durability: written, results: off, retention: 400d}
 """
 ENVIRON = {"SHOP_RO": "ro-secret", "CI_PASSWORD": "machine-secret"}

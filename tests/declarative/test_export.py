@@ -148,6 +148,7 @@ def _rules(draw: st.DrawFn) -> list[PolicyRule]:
             name,
             draw(st.sampled_from(("allow", "block", "approve"))),
             commands=tuple(draw(st.lists(st.sampled_from(("ddl", "select", "do")), unique=True))),
+            hours=draw(st.sampled_from(("", "08:00-18:00", "Sat,Sun 00:00-24:00 Asia/Tokyo"))),
             tables=tuple(draw(st.lists(st.sampled_from(("a.*", '"A b".c', "x")), unique=True))),
             columns=tuple(draw(st.lists(st.sampled_from(("a.b.c", '"*"', "ssn")), unique=True))),
             sources=tuple(draw(_CIDRS)),
@@ -157,7 +158,15 @@ def _rules(draw: st.DrawFn) -> list[PolicyRule]:
         )
         if rule.action == "approve":
             seconds = st.one_of(st.none(), st.integers(1, 7 * 86400))
-            rule = replace(rule, timeout_s=draw(seconds), retry_s=draw(seconds))
+            rule = replace(
+                rule,
+                timeout_s=draw(seconds),
+                retry_s=draw(seconds),
+                approvers=draw(st.sampled_from((None, "group:dba", "identity:ana@example.com"))),
+                owner_may_approve=draw(st.booleans()),
+            )
+        if rule.action != "allow" and set(rule.commands) <= {"select"}:
+            rule = replace(rule, rows_over=draw(st.sampled_from((None, 0, 1, 10**6))))
         found.append(rule)
     return found
 
