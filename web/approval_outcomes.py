@@ -23,10 +23,10 @@ _WORDS = {
     RequestState.WAITING: ("waiting", "held", "hand"),
 }
 _ENDS = {
-    RequestState.TIMEOUT: "Nobody decided in time; it did not run.",
-    RequestState.WITHDRAWN: "The client left before it was decided; it did not run.",
-    RequestState.KILLED: "Its session was ended before it was decided; it did not run.",
-    RequestState.SHUTDOWN: "The gateway stopped before it was decided; it did not run.",
+    RequestState.TIMEOUT: "Nobody decided in time: not run.",
+    RequestState.WITHDRAWN: "The client left before: not run.",
+    RequestState.KILLED: "Its session was ended before: not run.",
+    RequestState.SHUTDOWN: "The gateway stopped before: not run.",
 }
 
 
@@ -55,16 +55,8 @@ def outcome_of(store: Store, request: Request, now: datetime) -> Outcome | None:
     """Return what became of a request; None while it waits."""
     if request.state.is_open:
         return None
-    if request.state is RequestState.CANCELLED:
-        by_client = request.decided_by in ("", request.identity) and request.session_id
-        who = "The client cancelled it" if by_client else "It was taken back"
-        return Outcome(f"{who}; nothing ran.")
-    if request.state is RequestState.DENIED:
-        return Outcome("" if request.kind is RequestKind.ACCESS else "It did not run.")
     if request.state is not RequestState.APPROVED:
-        if request.kind is RequestKind.ACCESS:
-            return Outcome("Nobody decided in time; no access was given.")
-        return Outcome(_ENDS[request.state])
+        return Outcome(_unapproved(request))
     match request.kind:
         case RequestKind.STATEMENT:
             return _of_statement(store, request, now)
@@ -74,6 +66,19 @@ def outcome_of(store: Store, request: Request, now: datetime) -> Outcome | None:
             return _of_access(request, now)
         case RequestKind.PROFILE:
             return Outcome("The statement is part of the signed profile now.", "ok")
+
+
+def _unapproved(request: Request) -> str:
+    is_access = request.kind is RequestKind.ACCESS
+    match request.state:
+        case RequestState.DENIED:
+            return "" if is_access else "Not run."
+        case RequestState.CANCELLED if is_access:
+            return "It was taken back."
+        case RequestState.CANCELLED:
+            by_hand = request.decided_via == "browser"
+            return f"{'It was taken back' if by_hand else 'The client cancelled it'}: not run."
+    return "Nobody decided in time." if is_access else _ENDS[request.state]
 
 
 def _of_statement(store: Store, request: Request, now: datetime) -> Outcome:

@@ -40,7 +40,7 @@ class Entry:
 
 PLACES = (
     Place("home.page", "Home", "house"),
-    Place("approvals.page", "Approvals", "inbox"),
+    Place("approvals.page", "Approvals", "inbox", ("pre_approvals",)),
     Place("sessions.page", "Sessions", "square-terminal"),
     Place("identities.page", "Identities", "users", ("credentials", "profiles")),
     Place("targets.page", "Targets", "database", ("target_roles", "grants")),
@@ -53,7 +53,7 @@ PLACES = (
     Place("search.page", "Search", "search"),
     Place("audit.page", "Audit log", "scroll-text"),
     Place("settings.page", "Settings", "settings", ("channels",)),
-    Place("my_access.page", "My access", "key-round"),
+    Place("my_access.page", "My access", "key-round", ("access_requests", "my_sessions")),
 )
 
 

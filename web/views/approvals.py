@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from appliance.approvals.requests import Request, RequestKind, RequestState
 from appliance.entities import Identity
 from appliance.errors import Conflict, Invalid, NotAllowed, NotFound
-from appliance.store import approval_lists, approvals
+from appliance.store import approval_lists, approvals, withdrawals
 from appliance.store.approval_lists import Wanted
 from appliance.store.pages import Page
 from web import sql
@@ -29,9 +29,9 @@ blueprint.record_once(sql.install)
 
 KIND_WORDS = {
     RequestKind.STATEMENT: "held statement",
-    RequestKind.RETRY: "statement to be tried again",
-    RequestKind.ACCESS: "access for a time",
-    RequestKind.PROFILE: "addition to a profile",
+    RequestKind.RETRY: "retry",
+    RequestKind.ACCESS: "access",
+    RequestKind.PROFILE: "profile",
 }
 _SPANS = {
     "24h": timedelta(hours=24),
@@ -108,6 +108,7 @@ def page() -> BaseResponse | str:
         readable={request.id for request in found.items if eyes.see(request)},
         outcomes={r.id: outcome_of(services().store, r, eyes.now) for r in found.items},
         form=Form(),
+        is_alone=False,
     )
 
 
@@ -176,22 +177,13 @@ def decide(number: int) -> BaseResponse | tuple[str, int] | str:
 @may(*EVERYBODY)
 def cancel(number: int) -> BaseResponse:
     """Take one's own request back; a held statement gets its error at once."""
-    eyes = Eyes.of(require_viewer())
-    asked = _seen(number, eyes)
-    if asked.identity != eyes.name:
-        raise NotAllowed(f"only {asked.identity}, who asked for it, can take request {number} back")
-    ended = approvals.settle(
-        services().store,
-        now(),
-        number,
-        RequestState.CANCELLED,
-        by=eyes.name,
-        reason="taken back in the browser",
-    )
-    if ended.state is RequestState.CANCELLED:
-        flash(f"Request {number} was taken back.", "ok")
+    _seen(number, Eyes.of(require_viewer()))
+    try:
+        withdrawals.withdraw(services().store, actor(), now(), number)
+    except Conflict as error:
+        flash(sentence(error), "held")
     else:
-        flash(f"Request {number} had ended before: it was {state_words(ended.state)[0]}.", "held")
+        flash(f"Request {number} was taken back.", "ok")
     return redirect(url_for("my_access.page", _anchor="requests"), 303)
 
 

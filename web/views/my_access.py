@@ -41,6 +41,7 @@ def shown(form: Form) -> str:
     snapshot = snapshots.load(store, now())
     reach = reach_of(snapshot, viewer.name, now())
     requests = approval_lists.of_identity(store, viewer.name, MOST_REQUESTS)
+    outcomes = {request.id: outcome_of(store, request, now()) for request in requests}
     return render_template(
         "my_access/page.html",
         identity=snapshot.identities.get(viewer.name),
@@ -50,7 +51,8 @@ def shown(form: Form) -> str:
         durations=DURATIONS,
         form=form,
         requests=requests,
-        outcomes={request.id: outcome_of(store, request, now()) for request in requests},
+        outcomes=outcomes,
+        moving=any(outcome is None or outcome.every_s for outcome in outcomes.values()),
         credentials=credentials.find(
             store, now=now(), identity=viewer.name, live=True, size=50
         ).items,

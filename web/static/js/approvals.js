@@ -41,7 +41,7 @@ function fetchCard(card) {
 
 // The number in the navigation and in the tab follows what waits for this person.
 function showNumber(mine) {
-  for (const link of document.querySelectorAll("nav a[href='/approvals']")) {
+  for (const link of document.querySelectorAll("nav:not(.crumbs) a[href='/approvals']")) {
     let number = link.querySelector(".waiting");
     if (!mine) {
       if (number) number.remove();
