@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from appliance import targets
 from appliance.approvals import eligible, terms
 from appliance.approvals.eligible import Question
 from appliance.approvals.requests import Estimate, RequestKind, StatementAsk
 from appliance.approvals.terms import Terms
+from appliance.errors import GatepostError
 from appliance.policy.verdict import Verdict
 from appliance.recording.parameters import recorded
 from appliance.recording.recorder import prepare
 from proxy.decision import Decision
 from proxy.holds import Hold, Meaning
+from proxy.wire import bindings
 
 if TYPE_CHECKING:
     from proxy.connection import Connection
@@ -104,7 +107,26 @@ def why_not(worker: Worker, connection: Connection, verdict: Verdict, name: str)
 
 def estimate(worker: Worker, connection: Connection, hold: Hold) -> Estimate:
     """Ask the target's planner how many rows it would be; blocking."""
-    return Estimate(None, "the planner was not asked")
+    decision, meaning, asked = hold.decision, hold.meaning, hold.asked
+    if decision is None or meaning is None:
+        raise AssertionError("nothing is known about what is held")
+    admission, codec = connection.admission, connection.session.judge.codec
+    parameters = bindings.bind_parameters(asked.bound, 0, len(asked.bound), asked.types, codec)
+    try:
+        secret = targets.open_secret(admission.role, admission.target.id, worker.sealer)
+    except GatepostError:
+        return Estimate(None, "the role's secret does not open")
+    return worker.estimator.ask(
+        admission.target,
+        admission.database,
+        admission.role.name,
+        secret,
+        meaning.search_path,
+        asked.raw.decode(codec, "replace"),
+        parameters if asked.is_bind else (),
+        decision.facts,
+        asked.types,
+    )
 
 
 def _question(worker: Worker, connection: Connection, verdict: Verdict) -> Question:

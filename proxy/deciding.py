@@ -34,10 +34,10 @@ WAIT: Final = b"wait"  # compared by identity: leave the message where it is, lo
 
 def refusal_of(decision: Decision) -> Refusal:
     """Return what the client is told about a verdict that is not allow."""
-    return _as_the_target_would(decision) or Refusal("42501", *refusal_text(decision.verdict))
+    return as_the_target_would(decision) or Refusal("42501", *refusal_text(decision.verdict))
 
 
-def _as_the_target_would(decision: Decision) -> Refusal | None:
+def as_the_target_would(decision: Decision) -> Refusal | None:
     """Return the target's own error for a text that nothing is wrong with but a slip of the pen.
 
     A name that the catalog (read again for this very text) does not have, or a text that is no

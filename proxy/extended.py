@@ -54,7 +54,7 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         return WAIT
     decision, item = found
     types = _types(body, text_end + 1)
-    if decision.verdict.action is Action.HOLD and session.gate.closed is None:
+    if held.is_held(session, decision):
         if held_extended.parse_waits(session, view, pos, end, name, raw, types, decision):
             return WAIT
         item.refusal = None  # it runs nothing: its Bind is what waits
@@ -66,7 +66,7 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     session.unsynced = True
     if item.refusal is not None:
         try:
-            session.record(raw, decision, (), State.REFUSED)
+            item.records = session.record(raw, decision, (), State.REFUSED)
         except JournalUnavailable:
             item.refusal = unrecorded()
         session.queue.push(item)
@@ -124,7 +124,7 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     types = prepared.oids if prepared is not None else ()
     if item.refusal is not None and prepared is None:
         item.refusal = _does_not_exist(statement_name)
-    elif session.hold is not None or decision.verdict.action is Action.HOLD:
+    elif session.hold is not None or held.is_held(session, decision):
         asked = held_extended.asked_at_bind(session, body, offset, raw, text, types)
         if held_extended.bind_waits(session, view, pos, end, item, decision, asked):
             return WAIT

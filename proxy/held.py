@@ -28,9 +28,18 @@ if TYPE_CHECKING:
 _IDLE = ord("I")
 
 
+def is_held(session: Session, decision: Decision) -> bool:
+    """Return whether a human has to decide: not where the target itself would only say no."""
+    return (
+        session.gate.closed is None
+        and decision.verdict.action is Action.HOLD
+        and deciding.as_the_target_would(decision) is None
+    )
+
+
 def record(session: Session, raw: bytes, item: InFlight, decision: Decision) -> bool:
     """Journal a Query or FunctionCall, held where the verdict says so; False = it must wait."""
-    if session.hold is not None or _is_held(session, decision):
+    if session.hold is not None or is_held(session, decision):
         if not settle(session, item, decision, Asked(raw, raw)):
             return False
         if item.records:
@@ -48,7 +57,7 @@ def settle(session: Session, item: InFlight, decision: Decision, asked: Asked) -
         overtaken(session)  # the target skipped what it was for
     hold = session.hold
     if hold is None:
-        if not _is_held(session, decision):
+        if not is_held(session, decision):
             return True
         if session.queue:
             session.wait_for_answers()
@@ -78,6 +87,7 @@ def _let_go(session: Session, hold: Hold, item: InFlight, decision: Decision) ->
     if hold.stage is Stage.ENDED:
         refused = hold.refusal or deciding.unrecorded()
         item.refusal = refused.armed()
+        item.is_noted = True
         _note(session, hold, item, hold.state, refused.sqlstate)
         return
     item.released_rule = decision.verdict.rule
@@ -98,16 +108,12 @@ def _note(session: Session, hold: Hold, item: InFlight, state: State, sqlstate: 
         session.outcome(seq, state, item, sqlstate=sqlstate, decision=human)
 
 
-def _is_held(session: Session, decision: Decision) -> bool:
-    return session.gate.closed is None and decision.verdict.action is Action.HOLD
-
-
 # -- before anybody is asked ---------------------------------------------------------------------
 
 
 def _open(session: Session, hold: Hold, item: InFlight, decision: Decision, asked: Asked) -> bool:
     """Find out what it means right now, record it as held, and have somebody asked."""
-    if hold.cancel_wanted or not _is_held(session, decision):
+    if hold.cancel_wanted or not is_held(session, decision):
         session.hold = None
         if hold.cancel_wanted:
             item.refusal = hold_words.cancelled().armed()

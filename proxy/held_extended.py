@@ -12,7 +12,6 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from appliance.policy.verdict import Action
 from proxy import held, hold_words
 from proxy.decision import Decision
 from proxy.holds import Asked
@@ -44,8 +43,6 @@ def parse_waits(
     """Return whether a Parse that is to be held waits; else it is forwarded, and Bind decides."""
     hold = session.hold
     if hold is not None and hold.is_decided:
-        return False
-    if session.gate.closed is not None:
         return False
     found = _bind_ahead(session, view, end, name)
     if found is None:
@@ -102,8 +99,7 @@ def bind_waits(
 ) -> bool:
     """Take a held Bind one step further; returns whether the client must wait."""
     length = _HEADER.unpack_from(view, pos + 1)[0]
-    is_held = decision.verdict.action is Action.HOLD and session.gate.closed is None
-    if is_held and session.hold is None and length > LARGEST:
+    if held.is_held(session, decision) and session.hold is None and length > LARGEST:
         item.refusal = hold_words.too_large(LARGEST).armed()
         return False
     if end < pos + 1 + length <= pos + 1 + LARGEST:

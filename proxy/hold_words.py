@@ -16,8 +16,8 @@ from appliance.policy.wording import refusal_text
 from proxy.refusal import Refusal
 
 _NAMES = 3  # who can approve: so many by name
-_COLUMNS = 78
-_LABEL = 9  # of "DETAIL:  "
+_COLUMNS = 80
+_DETAIL, _HINT = len("DETAIL:  "), len("HINT:  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ def notice(
     in_transaction: bool,
 ) -> Notice:
     """Say that a statement is held: by what and why, who decides, until when, where."""
-    until = f"Waits until {expires_at:%H:%M:%S} UTC ({span(seconds)}); Ctrl-C withdraws it."
-    parts = [_fold(f"{_rule(verdict)}: {verdict.reason}", _LABEL), _fold(until)]
+    parts = [
+        _fold(f"{_rule(verdict)}: {verdict.reason.rstrip('.')}.", _DETAIL),
+        f"Waits until {expires_at:%H:%M:%S} UTC ({span(seconds)}). Ctrl-C withdraws it.",
+    ]
     if in_transaction:
-        parts.append(
-            _fold("The open transaction keeps its locks meanwhile, so it waits no longer.")
-        )
+        parts.append("No longer, since the open transaction keeps its locks meanwhile.")
     return Notice(
         f"gatepost: held for approval, request {number}",
         "\n".join(parts),
-        f"{_fold(f'Can approve: {_people(names)}.', _LABEL)}\n{url}/approvals/{number}",
+        f"{_fold(f'{_people(names)} can approve it:', _HINT)}\n{url}/approvals/{number}",
     )
 
 
@@ -61,7 +61,7 @@ def ending(settlement: Settlement) -> Refusal:
             return Refusal(
                 "42501",
                 f"gatepost: {settlement.by} denied request {number}: {settlement.reason}",
-                f"Nothing was run. Ask {settlement.by}, or change the statement and run it again.",
+                _fold(f"Nothing was run. Ask {settlement.by} what would be approved.", _HINT),
             )
         case RequestState.TIMEOUT:
             return Refusal(
@@ -96,7 +96,7 @@ def try_again(
         f"gatepost: needs an approval, request {number}: {verdict.reason}",
         f"Run it again within {span(retry_s)} of the approval: it then passes once.\n"
         f"{url}/approvals/{number}",
-        _fold(f"{_rule(verdict)}; can approve: {_people(names)}.", _LABEL),
+        _fold(f"{_rule(verdict)}; {_people(names)} can approve it.", _DETAIL),
     )
 
 
@@ -107,8 +107,8 @@ def nobody_can(verdict: Verdict) -> Refusal:
         f"gatepost: needs an approval, and nobody can give it: {verdict.reason}",
         _fold(
             "Ask an admin of Gatepost to make somebody an approver for it: never the requester,"
-            " nor whoever owns or issued the credential of a machine.",
-            _LABEL,
+            " nor whoever owns a machine or issued its credential.",
+            _HINT,
         ),
         f"{_rule(verdict)}.",
     )

@@ -41,6 +41,7 @@ class InFlight:
     row: bytes | None = None  # the first DataRow of an own exchange
     bytes_out = 0
     max_rows = 0
+    is_noted = False  # its outcome is journaled: a refusal of what was held
     released_rule = ""  # the rule whose hold an approval ended: it may run
     refusal: Refusal | None = None
     portal: Portal | None = None

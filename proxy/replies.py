@@ -267,6 +267,9 @@ def _error(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
     result: bytes | None = FORWARD
     if head.refusal is not None and refusal.matches(head.refusal, body):
         result = refusal.rewrite(head.refusal, body)
+        if head.refusal.sqlstate != _BY_POLICY and not head.is_noted:
+            for seq in head.records:  # the record takes a verdict's no for a 42501
+                session.outcome(seq, State.REFUSED, head, sqlstate=head.refusal.sqlstate)
     else:
         _failed(session, head, error.sqlstate)
         if head.own:
@@ -349,6 +352,7 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
 
 
 _TURNS = 256  # messages that are looked at in one go: a few ms
+_BY_POLICY = "42501"
 _IDLE, _FAILED = ord("I"), ord("E")
 _FORGETTING = frozenset({"DEALLOCATE", "DEALLOCATE ALL", "DISCARD ALL"})
 _ROWS_FOR = frozenset({Kind.QUERY, Kind.EXECUTE})

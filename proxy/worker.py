@@ -29,6 +29,7 @@ from appliance.sql.planner import Planner
 from appliance.store import catalogs as stored_catalogs
 from appliance.store import snapshots
 from appliance.store.database import Store
+from appliance.targets.estimate import Estimator
 from proxy.arrival import is_in
 from proxy.cache import Room
 from proxy.cancel import CancelBus, CancelKeys, bus_directory
@@ -74,6 +75,7 @@ class Worker:
         self.catalogs = Catalogs(self._load_catalog)
         self.gate = Gate()
         self.holding = Holding(self)
+        self.estimator = Estimator()
         self.throttle = Throttle()
         self.scram_keys: KeyCache = {}
         self.scratch = memoryview(bytearray(_SCRATCH_BYTES))

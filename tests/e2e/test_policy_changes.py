@@ -94,7 +94,7 @@ def test_a_rule_taken_away_lets_the_same_statement_run(gateway: Gateway) -> None
         connection.execute("DELETE FROM t")
 
 
-def test_a_rule_that_wants_an_approval_says_that_there_are_none_yet(gateway: Gateway) -> None:
+def test_a_rule_that_wants_an_approval_refuses_where_nobody_can_give_it(gateway: Gateway) -> None:
     gateway.database.run("CREATE TABLE t (n int); INSERT INTO t VALUES (1)")
     gateway.rule("bulk", "approve", commands=("delete", "update"), without_where=True)
     with gateway.connect() as connection:
@@ -104,7 +104,7 @@ def test_a_rule_that_wants_an_approval_says_that_there_are_none_yet(gateway: Gat
             message = caught.value.diag.message_primary
             assert message is not None
             assert message.startswith(
-                'gatepost: rule "bulk" wants an approval, and approvals are not set up: '
+                "gatepost: needs an approval, and nobody can give it: "
             )
         connection.execute("DELETE FROM t WHERE n = 7")
         assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
