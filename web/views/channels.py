@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import secrets
-from urllib.parse import urlsplit
+from dataclasses import replace
 
 from flask import Blueprint, flash, redirect, render_template, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
+from appliance.entities import Settings, Smtp
 from appliance.errors import GatepostError
-from appliance.mail import Mailer
-from appliance.notify import courier, notice
-from appliance.notify.mails import MailTemplates, mail
-from appliance.notify.secrets import open_password
+from appliance.notify.trial import send_test
 from appliance.store import channels, outbox, settings
 from appliance.store.outbox import Channel
 from web import channel_forms
 from web.access import ADMIN, may
-from web.forms import Form, read_form, sentence
+from web.forms import Form, read_form
 from web.services import now, services
 from web.viewer import actor, require_viewer
 
@@ -47,9 +44,7 @@ def put_mail() -> BaseResponse | tuple[str, int]:
         except GatepostError as error:
             channel_forms.take(form, error)
         else:
-            kept = settings.get(store).smtp
-            lost = kept and kept.user and not (kept.sealed_password or _elsewhere(kept))
-            if lost:
+            if _has_no_password(settings.get(store).smtp):
                 flash("Saved, without a password: give the one of this server and user.", "held")
             elif told:
                 flash("The mail server was saved. Send a test to see that it takes mail.", "ok")
@@ -69,33 +64,15 @@ def remove_mail() -> BaseResponse:
 @may(ADMIN)
 def test_mail() -> BaseResponse:
     """Send a test to one address and say what the server said."""
-    form = read_form("receiver")
-    smtp, receiver = settings.get(services().store).smtp, form.value("receiver")
-    if smtp is None:
+    receiver = read_form("receiver").value("receiver")
+    stored = replace(settings.get(services().store), webhook=None)
+    if stored.smtp is None:
         flash("There is no mail server yet: save one first.", "held")
-        return _back("mail")
-    public_url = services().config.public_url
-    try:
-        message = mail(
-            MailTemplates(),
-            notice.test(public_url),
-            sender=smtp.sender,
-            receiver=receiver,
-            now=now(),
-            message_id=f"test-{secrets.token_hex(8)}",
-        )
-    except (ValueError, IndexError):  # what email.headerregistry says about an odd address
-        flash("Expected an e-mail address to send the test to.", "bad")
-        return _back("mail")
-    try:
-        password = open_password(smtp, services().sealer)
-        with Mailer(smtp, password, urlsplit(public_url).hostname or "localhost") as mailer:
-            mailer.send(message)
-    except GatepostError as error:
-        flash(f"No test was sent. {sentence(error)}", "bad")
     else:
-        place = f"{smtp.host}:{smtp.port}"
-        flash(f"{place} took the test for {receiver}. Look into that mailbox.", "ok")
+        try:
+            _send_test(stored, receiver or "nobody", "Look into that mailbox.")
+        except (ValueError, IndexError):  # what email.headerregistry says about an odd address
+            flash("Expected an e-mail address to send the test to.", "bad")
     return _back("mail")
 
 
@@ -129,26 +106,29 @@ def remove_webhook() -> BaseResponse:
 @may(ADMIN)
 def test_webhook() -> BaseResponse:
     """Post a test and say what came back."""
-    hook = settings.get(services().store).webhook
-    if hook is None:
+    stored = replace(settings.get(services().store), smtp=None)
+    if stored.webhook is None:
         flash("There is no webhook yet: save one first.", "held")
-        return _back("webhook")
-    public_url = services().config.public_url
-    told = notice.test(public_url)
-    delivery = f"test-{secrets.token_hex(8)}"
-    try:
-        status = courier.post_event(
-            hook, services().sealer, now(), delivery, told, None, public_url
-        )
-    except GatepostError as error:
-        flash(f"The test did not arrive. {sentence(error)}", "bad")
     else:
-        flash(f"{hook.place} took the test and answered {status}.", "ok")
+        _send_test(stored, "", "")
     return _back("webhook")
 
 
-def _elsewhere(smtp: object) -> bool:
-    return bool(getattr(smtp, "password_env", None) or getattr(smtp, "password_file", None))
+def _send_test(stored: Settings, receiver: str, then: str) -> None:
+    config = services().config
+    for tried in send_test(stored, services().sealer, config, now(), receiver):
+        words = ": ".join(filter(None, (tried.detail, tried.hint)))
+        if tried.ok:
+            flash(f"Sent: {words}. {then}".strip(), "ok")
+        else:
+            flash(f"The test did not arrive: {words}.", "bad")
+
+
+def _has_no_password(smtp: Smtp | None) -> bool:
+    """Return whether somebody is to log in and has nothing to do it with."""
+    if smtp is None or not smtp.user:
+        return False
+    return not (smtp.sealed_password or smtp.password_env or smtp.password_file)
 
 
 def _back(part: str) -> BaseResponse:
