@@ -11,6 +11,7 @@ from appliance.entities import Snapshot, who_matches
 from appliance.hours import closed_rules
 from appliance.policy.engine import Policy
 from appliance.policy.proposal import Proposal
+from appliance.policy.recollection import as_recorded
 from appliance.policy.rules import Rulebook
 from appliance.policy.subject import Subject
 from appliance.policy.verdict import Verdict
@@ -47,6 +48,7 @@ class Recorded:
     search_path: str = ""
     rows: int | None = 0
     is_whole: bool = True
+    effects: tuple[tuple[str, str], ...] = ()  # (class, object), as it was decided then
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +196,12 @@ class Judge:
                 prepared={},
             )
             found = self._facts[key] = resolve(self._parser.parse(one.text), catalog, names)
-        if len(found.statements) == 1 and one.fingerprint:
-            # What the gateway saw at the time counts for profiles, with the session's own names.
-            (only,) = found.statements
-            return replace(found, statements=(replace(only, fingerprint=one.fingerprint),))
-        return found
+        if len(found.statements) != 1 or not one.fingerprint:
+            return found
+        # What the gateway saw at the time counts: the session's own names, tables since dropped.
+        (only,) = found.statements
+        seen = as_recorded(only, one.effects) if only.unknown else only
+        return Facts((replace(seen, fingerprint=one.fingerprint),), found.refusal)
 
 
 def dry_run(

@@ -152,7 +152,7 @@ def _by_fingerprint(store: Store, since: datetime, now: datetime, how: Work) -> 
     """Return all statements by fingerprint, the latest first; texts are still to come."""
     sql = (
         "SELECT identity, target, database, role, fingerprint, statements, last_at, text_id,"
-        " session_id, seq FROM fingerprint_day WHERE day = ?"
+        " session_id, seq, effects FROM fingerprint_day WHERE day = ?"
     )
     found: dict[_Key, Recorded] = {}
     for day in range(day_of(now), day_of(since) - 1, -1):
@@ -175,6 +175,7 @@ def _by_fingerprint(store: Store, since: datetime, now: datetime, how: Work) -> 
                     last_at=from_micros(row[6]),
                     session_id=row[8],
                     seq=row[9],
+                    effects=tuple((cls, on) for cls, on in orjson.loads(row[10] or "[]")),
                 )
         how.breathe()
     return sorted(found.values(), key=lambda one: one.last_at, reverse=True)
