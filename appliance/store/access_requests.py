@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from appliance.approvals.eligible import BY_ROLE
+from appliance.approvals.eligible import Question, approvers
 from appliance.approvals.requests import Request, RequestKind, RequestState
 from appliance.entities import IdentityKind, IdentityStatus
 from appliance.errors import Conflict, Invalid, NotAllowed
 from appliance.identity.spans import show_span
-from appliance.store import approval_rows, grants, names, notices
+from appliance.store import approval_rows, grants, names, notices, snapshots
 from appliance.store.actors import Actor, system_actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.changes import Change, change
@@ -36,8 +36,8 @@ class AccessAsk:
 def ask(store: Store, by: Actor, now: datetime, ask: AccessAsk) -> int:
     """Ask for a role on a target for a time that starts with the yes; return the request's id.
 
-    Raises: Invalid; Conflict when the same is asked for already; NotAllowed for machines, and for
-    who is not active.
+    Raises: Invalid; Conflict when the same is asked for already, or nobody could say yes;
+    NotAllowed for machines, and for who is not active.
     """
     reason = names.one_line("reason", ask.reason)
     if not reason:
@@ -63,6 +63,13 @@ def ask(store: Store, by: Actor, now: datetime, ask: AccessAsk) -> int:
                 f"request {same.id} asks for {ask.role} on {ask.target} already",
                 "wait for its decision, or cancel it",
             )
+        question = Question(ask.identity, RequestKind.ACCESS)
+        can = approvers(snapshots.load(store, now), question, now)
+        if not can:
+            raise Conflict(
+                "nobody could approve it: there is no other approver",
+                "ask an admin of Gatepost to make somebody one",
+            )
         row = ApprovalRow.create(
             kind=RequestKind.ACCESS.value,
             state=RequestState.WAITING.value,
@@ -74,7 +81,8 @@ def ask(store: Store, by: Actor, now: datetime, ask: AccessAsk) -> int:
             source=by.source if by.via == "browser" else "",
             reason=reason,
             text=f"{ask.role} on {ask.target} for {show_span(duration)}",
-            approvers=[BY_ROLE],
+            approvers=list(question.approvers),
+            eligible=list(can),
             created_at=now,
             expires_at=now + WAITS,
             detail={"duration_s": ask.duration_s},

@@ -23,7 +23,7 @@ from appliance.store.access_requests import AccessAsk
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from appliance.store.grants import GrantSpec
-from tests.store.approving import ANA, AS_BO, AS_CY, BO, CI, with_approvers
+from tests.store.approving import ANA, AS_BO, AS_CY, BO, CI, CY, with_approvers
 from tests.store.conftest import BY, NOW
 
 TWO_HOURS = AccessAsk(ANA, "shop", "app_rw", 7200, "INC-42")
@@ -47,6 +47,7 @@ def test_a_yes_begins_it_then_and_it_has_an_end(gate: Store) -> None:
     )
     assert (request.target, request.role, request.reason) == ("shop", "app_rw", "INC-42")
     assert request.text == "app_rw on shop for 2h"
+    assert request.eligible == (BO, CY)
     assert grants.time_boxed(gate) == () and snapshots.version(gate) == before
     assert [r.id for r in approvals.waiting_for(gate, BO, LATER)] == [number]
     assert approvals.waiting_for(gate, ANA, LATER) == []
@@ -133,6 +134,14 @@ def test_the_same_is_not_asked_for_twice_while_it_waits(gate: Store) -> None:
         access_requests.ask(gate, AS_ANA, NOW, replace(TWO_HOURS, duration_s=300))
     access_requests.ask(gate, AS_ANA, NOW, replace(TWO_HOURS, role="app_ro"))
     access_requests.ask(gate, AS_ANA, NOW + timedelta(days=1), TWO_HOURS)  # the first is over
+
+
+def test_nothing_is_asked_that_nobody_could_decide(gate: Store) -> None:
+    for name in (BO, CY):
+        identities.set_permission_roles(gate, BY, NOW, name, frozenset())
+    with pytest.raises(Conflict, match="nobody could approve it"):
+        access_requests.ask(gate, AS_ANA, NOW, TWO_HOURS)
+    assert approvals.find(gate).total == 0
 
 
 def test_who_asked_can_take_it_back(gate: Store) -> None:
