@@ -51,10 +51,12 @@ class Mailer:
                 f"{place} refused the user {smtp.user}: {_reply(error)}",
                 "see the user and the password under Settings",
             ) from None
-        except smtplib.SMTPNotSupportedError:
+        except smtplib.SMTPNotSupportedError as error:
+            if "STARTTLS" in str(error):
+                hint = "set tls: none for a server without it, or tls: tls"
+                raise NotDelivered(f"{place} offers no STARTTLS", hint) from None
             raise NotDelivered(
-                f"{place} offers no {'STARTTLS' if not smtp.user else 'STARTTLS or no login'}",
-                "see tls under Settings",
+                f"{place} offers no login here", "does it want TLS first? Or leave the user out"
             ) from None
         except ssl.SSLCertVerificationError as error:
             raise NotDelivered(

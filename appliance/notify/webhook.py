@@ -16,6 +16,8 @@ TIMEOUT_S = 10
 def post(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     """Return the status, one of 2xx. Raises: NotDelivered, which names only scheme and host."""
     place = place_of(url)
+    if not url.startswith(("http://", "https://")):
+        raise NotDelivered(f"{place} is neither http nor https", is_final=True)
     request = urllib.request.Request(url, body, dict(headers), method="POST")  # noqa: S310 - see _opener
     try:
         with _opener().open(request, timeout=TIMEOUT_S) as answer:

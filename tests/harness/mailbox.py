@@ -45,7 +45,7 @@ class Mailbox:
             assert isinstance(found, EmailMessage)
             self.messages.append(found)
             self.envelopes.append((envelope.mail_from, list(envelope.rcpt_tos)))
-            self.was_tls.append(session.ssl is not None)
+            self.was_tls.append(server.transport.get_extra_info("sslcontext") is not None)
         return self.on_data
 
 
@@ -73,7 +73,7 @@ def mailbox(
         options |= {
             "authenticator": authenticate,
             "auth_required": True,
-            "auth_require_tls": tls is not None,
+            "auth_require_tls": starttls,
         }
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)

@@ -54,6 +54,12 @@ class Post:
 
 
 @pytest.fixture
+def store(sqlite_store: Store) -> Store:
+    """What does not depend on the kind of store; test_once.py has both."""
+    return sqlite_store
+
+
+@pytest.fixture
 def post(shop: Store, sealer: Sealer) -> Post:
     """Ana's shop, where bo and cy may decide what she asks; nobody is told yet."""
     return Post(with_approvers(shop), ManualClock(NOW), sealer)
