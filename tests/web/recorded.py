@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from appliance.recording.fingerprint_days import DAY_MICROS, DayKey, DayUse
+from appliance.store import fingerprint_days
 from appliance.store.database import Store
+from appliance.store.fields import to_micros
 from appliance.store.record_models import SessionRow, StatementRow, TextRow
 
 _JOURNAL = "test-proxy-1"
@@ -66,11 +69,11 @@ def record(store: Store, session: Recorded) -> str:
             journal=_JOURNAL,
         )
         for seq, ran in enumerate(session.statements, 1):
-            _statement(session, seq, ran)
+            _statement(store, session, seq, ran)
     return session.id
 
 
-def _statement(session: Recorded, seq: int, ran: Ran) -> None:
+def _statement(store: Store, session: Recorded, seq: int, ran: Ran) -> None:
     text_id = sha256(ran.text.encode()).hexdigest()
     TextRow.insert(id=text_id, text=ran.text).on_conflict_ignore().execute()
     StatementRow.insert(
@@ -86,4 +89,17 @@ def _statement(session: Recorded, seq: int, ran: Ran) -> None:
         duration_ms=1.2,
         journal=_JOURNAL,
         position=seq,
+        fingerprint=text_id[:16],
     ).execute()
+    at = to_micros(session.started_at + timedelta(seconds=seq))
+    key = DayKey(
+        session.identity,
+        session.target,
+        session.target,
+        session.role,
+        text_id[:16],
+        at // DAY_MICROS,
+    )
+    refused = int(ran.verdict == "block")
+    use = DayUse(1, refused, int(ran.state == "failed"), 0, at, at, text_id, None, session.id, seq)
+    fingerprint_days.add(store, [(key, use)])

@@ -6,6 +6,7 @@ from web.views import (
     audit,
     channels,
     credentials,
+    dry_runs,
     grants,
     groups,
     health,
@@ -48,6 +49,7 @@ VIEWS = (
     my_sessions,
     policies,
     policy_rules,
+    dry_runs,
     try_box,
     search,
 )

@@ -11,14 +11,16 @@ from appliance.entities import PolicyRule
 from appliance.errors import Conflict, GatepostError
 from appliance.policy.sentences import sentence
 from appliance.store import overview, rules, snapshots
-from web import rule_form
+from web import dry_runs, rule_form, sql
 from web.access import ADMIN, may
+from web.dry_runs import Answer
 from web.forms import Form, read_form
 from web.rule_words import RuleWords, words_of
 from web.services import now, services
 from web.viewer import actor
 
 blueprint = Blueprint("policy_rules", __name__)
+blueprint.record_once(sql.install)
 
 
 @blueprint.get("/policies/rules/new")
@@ -53,6 +55,22 @@ def words() -> str:
     """Say what the rule as typed comes to: a part that the form asks for while typing is done."""
     form = rule_form.read()
     return render_template("policies/_words.html", form=form, words=_words(form))
+
+
+@blueprint.post("/policies/rules/dry-run")
+@may(ADMIN)
+def dry_run() -> str | tuple[str, int]:
+    """Say what the rule as typed would have done: as a part, or below the form as it was typed."""
+    form = rule_form.read()
+    store, was = services().store, request.form.get("was", "")
+    snapshot = snapshots.load(store, now())
+    rule = rule_form.checked(form, store, snapshot.identities)
+    answer = dry_runs.ask(snapshot, dry_runs.typed(snapshot, rule, was)) if rule else None
+    is_part = bool(request.headers.get("HX-Request"))
+    if is_part:
+        return render_template("policies/_dry_run_typed.html", form=form, answer=answer)
+    before = next((one for one in snapshot.rules if one.name == was), None)
+    return _page(form, before, answer), 200 if answer else 422
 
 
 @blueprint.get("/policies/rules/<name>/edit")
@@ -121,7 +139,7 @@ def _words(form: Form) -> RuleWords | None:
     return words_of(rule, snapshot, now()) if rule else None
 
 
-def _page(form: Form, rule: PolicyRule | None) -> str:
+def _page(form: Form, rule: PolicyRule | None, answer: Answer | None = None) -> str:
     store = services().store
     snapshot = snapshots.load(store, now())
     groups = [f"group:{name}" for name in overview.group_names(store)]
@@ -140,6 +158,7 @@ def _page(form: Form, rule: PolicyRule | None) -> str:
         approvers=rule_form.approver_choices(snapshot, groups, form.value("approvers")),
         settings=snapshot.settings,
         words=_words(Form(dict(form.values))),
+        answer=answer,
     )
 
 
