@@ -56,7 +56,7 @@ def asks(request: Request, public_url: str) -> Notice:
         public_url,
         subject=f"Please decide by {until}: {headline}",
         headline=headline,
-        facts=(*_facts(request), ("Decide by", until)),
+        facts=(("Decide by", until), *_facts(request)),
         next_step=_locks(request),
         button="Look at it and decide",
         tone=Tone.ASKS,
