@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from appliance.entities import PolicyRule
-from appliance.store import rules
+from appliance.entities import PermissionRole, PolicyRule
+from appliance.store import catalogs, rules
 from tests.web.browsing import Browser, words
 from tests.web.conftest import AT, BY, World
 from tests.web.filled import fill
@@ -129,3 +129,38 @@ def test_a_hostile_statement_gets_an_answer_and_hurts_nothing(
 def test_markup_in_a_statement_stays_text(ready: Browser) -> None:
     page = ready.get(ask(sql='drop table "<script>alert(1)</script>"')).text
     assert "<script>alert(1)" not in page and "&lt;script&gt;" in page
+
+
+def test_a_hold_says_who_can_decide_it_now(ready: Browser, world: World) -> None:
+    holds = PolicyRule("asks", "approve", commands=("session",))
+    rules.create(world.store, BY, AT, holds)
+    text = words(ready.get(ask(sql="set work_mem = '1MB'")).text)
+    assert "would wait for a human asks" in text and "Nobody can decide it now" in text
+    world.person("bo@example.com", PermissionRole.APPROVER)
+    text = words(ready.get(ask(sql="set work_mem = '1MB'")).text)
+    assert "Can decide it now: bo@example.com." in text and "ERROR" not in text
+
+
+def test_a_rule_on_rows_says_from_how_many_on_it_decides(ready: Browser, world: World) -> None:
+    catalog = (
+        b'{"version": 180000, "schemas": ["public"],'
+        b' "relations": [[16400, "public", "orders", "r", 0, [[1, "id", "int4"]]]]}'
+    )
+    catalogs.put(world.store, AT, "shop", "shop", catalog)
+    rules.create(world.store, BY, AT, PolicyRule("bulk", "block", rows_over=1000))
+    text = words(ready.get(ask(sql="delete from orders where id = 1")).text)
+    assert "would run no rule: default action" in text
+    assert "With more than 1,000 rows: would be refused bulk" in text
+    text = words(ready.get(ask(sql="delete from orders where id = 1", rows="1,001")).text)
+    assert "would be refused bulk" in text and "With more than" not in text
+    assert "1,001 rows (limit 1,000)" in text
+    answer = ready.get(ask(rows="many"))
+    assert answer.status_code == 422 and "Expected a number of rows" in words(answer.text)
+
+
+def test_hours_count_as_they_are_now(ready: Browser, world: World) -> None:
+    for name, hours in (("by-day", "Mon 08:00-18:00"), ("by-night", "Mon 22:00-06:00")):
+        made = PolicyRule(name, "block", commands=("session",), hours=hours)
+        rules.create(world.store, BY, AT, made)
+    text = words(ready.get(ask(sql="set work_mem = '1MB'")).text)  # it is Monday, 12:00 UTC
+    assert "would be refused by-day" in text and "by-night" not in text
