@@ -35,6 +35,7 @@ def request(target: str, role: str, name: str, length: str, reason: str, as_json
         return
     click.echo(f"request {number}: {role} on {target} for {length}")
     click.echo(f"to decide it: gatepost approval approve {number} --as APPROVER", err=True)
+    click.echo(f"then connect with options='-c gatepost.role={role}'", err=True)
 
 
 @command.command(name="list")

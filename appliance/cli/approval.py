@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 import click
@@ -19,12 +20,13 @@ from appliance.cli._output import (
 )
 from appliance.cli._workers import settle
 from appliance.identity.spans import parse_expiry, show_expiry
-from appliance.store import approvals, pages, pre_approvals
+from appliance.store import approvals, fingerprint_days, pages, pre_approvals
 from appliance.store.actors import Actor, shell_actor
 from appliance.store.pre_approvals import PreApprovalSpec
 
 _STATES = tuple(state.value for state in RequestState)
 _KINDS = tuple(kind.value for kind in RequestKind)
+_LATELY = timedelta(days=366)
 _LINE = 60  # characters of a text in a list
 _AS = click.option("--as", "name", required=True, metavar="IDENTITY", help="Who decides.")
 _JSON_NAMES = (
@@ -151,6 +153,11 @@ def pre_approve(
             reason=reason,
         )
         number = pre_approvals.create(found.store, _actor(name), now, spec)
+        ran = fingerprint_days.of_identity(
+            found.store, identity, now - _LATELY, (spec.fingerprint.strip().lower(),)
+        )
+    if not ran:
+        click.echo(f"note: {identity} sent nothing of that fingerprint so far", err=True)
     click.echo(f"pre-approved p-{number}: {fingerprint} of {identity} on {target}")
 
 
@@ -234,26 +241,38 @@ def _lines(request: Request) -> Iterator[str]:
         yield f"rule    {request.rule}: {visible(request.why)}"
     if request.session_id:
         yield f"session {request.session_id}, from {request.source}"
-    yield f"decides {', '.join(request.eligible) or ' and '.join(request.approvers)}"
+    if request.state.is_open:
+        yield f"decides {', '.join(request.eligible) or ' and '.join(request.approvers)}"
     if request.fingerprint:
-        yield f"print   {request.fingerprint}"
+        yield f"known   by the fingerprint {request.fingerprint}"
+    yield from _detail_lines(request)
+    yield ""
+    yield from (f"    {line}" for line in visible(request.text).splitlines())
+    for number, value in enumerate(request.parameters, 1):
+        yield f"    -- ${number} = {visible(parameter_text(value))}"
+
+
+def _detail_lines(request: Request) -> Iterator[str]:
+    """Give what only some requests have: an estimate, a transaction, a decision."""
     estimate = request.detail.get("estimate")
     if isinstance(estimate, dict):
         yield f"rows    {_estimate(estimate)}"
     since = request.detail.get("transaction_since")
     if since:
-        yield f"inside a transaction that is open since {since}"
+        began = moment(datetime.fromisoformat(str(since)))
+        yield f"inside  a transaction that is open since {began}"
     if not request.state.is_open:
         by = request.decided_by or "nobody"
         why = f": {visible(request.decision_reason)}" if request.decision_reason else ""
-        yield f"decided {moment(request.decided_at)} by {by}, {request.decided_via}{why}"
+        yield f"decided {moment(request.decided_at)} by {by}, {_via(request)}{why}"
     if request.retry_until:
         used = f", used {moment(request.used_at)}" if request.used_at else ", not used yet"
         yield f"passes  once until {moment(request.retry_until)}{used}"
-    yield ""
-    yield from (f"    {line}" for line in visible(request.text).splitlines())
-    for number, value in enumerate(request.parameters, 1):
-        yield f"    -- ${number} = {visible(parameter_text(value))}"
+
+
+def _via(request: Request) -> str:
+    number = request.detail.get("pre_approval")
+    return f"{request.decided_via} p-{number}" if number else request.decided_via
 
 
 def _estimate(estimate: dict[str, Any]) -> str:

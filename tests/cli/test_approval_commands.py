@@ -111,7 +111,7 @@ def test_one_request_is_shown_whole(run: Run, held: int) -> None:
         f"{ANA} (human) on shop as app_rw",
         "because INC-42",
         "about 42, says the planner",
-        "inside a transaction",
+        "inside  a transaction that is open since 2026-11-23 11:59:55Z",
         f"decides {BO}, {CY}",
         "    DELETE FROM orders\n    \\x1b[2J",
         "-- $1 = '7'\n    -- $2 = NULL\n    -- $3 = \\x00ff (type 17)",
@@ -212,6 +212,7 @@ def test_approving_beforehand(gate: Store, run: Run) -> None:
     assert owner.code == 1 and "owns ci-nightly" in owner.err
     done = run(*common, "--as", CY, "--times", "2", "--until", "7d")
     assert (done.code, done.out) == (0, f"pre-approved p-1: {FINGERPRINT} of {CI} on shop\n")
+    assert "sent nothing of that fingerprint" in done.err
     assert "2 of 2" in run("approval", "pre-approvals").out
     (row,) = json.loads(run("approval", "pre-approvals", "--json").out)
     assert (row["id"], row["state"], row["created_by"]) == ("p-1", "live", CY)
