@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from appliance.sql.analysis import Analysis, unknown
-from appliance.sql.catalog_sql import CATALOG_SQL, STATE_SQL
+from appliance.sql.analysis import Analysis, is_slow, unknown
+from appliance.sql.catalog_sql import CATALOG_SQL, MAX_BODY, STATE_SQL
 from appliance.sql.facts import Facts, Name
-from appliance.sql.lexing import has_long_run_of_signs, unreadable
+from appliance.sql.lexing import unreadable
 from appliance.sql.native import PgQuery
 from appliance.sql.parsed import Parsed
 
@@ -19,7 +19,7 @@ __all__ = ["CATALOG_SQL", "STATE_SQL", "Catalog", "Function", "Relation", "Rule"
 
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
 TEMP_SCHEMA = "pg_temp"
-MAX_DEFINITION = 16384  # characters of a body or view that is analysed
+MAX_DEFINITION = MAX_BODY  # characters of a body or view that is analysed
 # Query.commandType as the server writes it into rules and bodies.
 _COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
 
@@ -84,7 +84,8 @@ class Rule:
 class Function:
     """A function that is not built in.
 
-    ``source``, ``reach``: the body of one in language sql, as its text or as what it reaches.
+    ``source``, ``reach``: the body of one in language sql, as its text or as what it reaches; of
+    one in plpgsql its text (None: too large), with the names of its ``parameters``.
     ``takes_row``: its first argument may be a row, so that ``row.name`` calls it.
     """
 
@@ -97,6 +98,7 @@ class Function:
     search_path: tuple[str, ...] | None = None
     oid: int = 0
     takes_row: bool = False
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ class Catalog:
         self._data = data
         self._analysis = Analysis(PgQuery(holds_lock=True))
         self._texts: dict[str, Parsed] = {}
+        self._bodies: dict[int, Parsed] = {}
         self.version = int(value.get("version", 0))
         self.encoding = str(value.get("encoding", "UTF8"))
         self.database = str(value.get("database", ""))
@@ -134,7 +137,9 @@ class Catalog:
         )
         self._marks = _grouped((oid, mark) for oid, mark in value.get("marks") or ())
         self._rules = _grouped((row[0], _rule(row)) for row in value.get("rules") or ())
-        functions = [_function(row) for row in value.get("functions") or ()]
+        bodies = {oid: (text, names) for oid, text, names in value.get("bodies") or ()}
+        functions = [_function(row, bodies) for row in value.get("functions") or ()]
+        functions.sort(key=lambda function: function.oid)
         self._functions = _grouped((function.name.name, function) for function in functions)
         operators = [
             Operator(Name(schema, name), Name(function_schema, function), language)
@@ -260,12 +265,28 @@ class Catalog:
         """Return what a body or a view's definition says; remembered."""
         found = self._texts.get(text)
         if found is None:
-            too_large = len(text) > MAX_DEFINITION or text.count("/*") > 64
-            if too_large or unreadable(text) or has_long_run_of_signs(text):
+            if len(text) > MAX_DEFINITION or unreadable(text) or is_slow(text):
                 found = unknown("a definition is too large to be analysed", text)
             else:
-                found = self._analysis(text)
+                found = self._analysis(text, frozenset())
             self._texts[text] = found
+        return found
+
+    def body(self, function: Function) -> Parsed | None:
+        """Return what a function's body says; remembered. None: it has none that could be read."""
+        source = function.source
+        if function.language == "sql":
+            return None if source is None else self.definition(source)
+        if function.language != "plpgsql":
+            return None
+        found = self._bodies.get(function.oid)
+        if found is None:
+            if source is None or len(source) > MAX_DEFINITION or unreadable(source):
+                found = unknown("its body is too large to be analysed", source or "")
+            else:
+                statements = self._analysis.plpgsql(source, function.parameters)
+                found = Parsed(tuple(statements), size=len(source))
+            self._bodies[function.oid] = found
         return found
 
 
@@ -339,17 +360,19 @@ def _rule(row: list[Any]) -> Rule:
     )
 
 
-def _function(row: list[Any]) -> Function:
+def _function(row: list[Any], bodies: dict[int, tuple[Any, Any]]) -> Function:
     schema, name, arguments, language, volatility, source, *tree, path, oid, takes_row = row
+    text, parameters = bodies.get(oid, (source, None))
     reach = _reach(*tree) if any(part is not None for part in tree) else None
     return Function(
         Name(schema, name),
         arguments,
         language,
         volatility,
-        source,
+        text,
         reach,
         None if path is None else tuple(part.strip().strip('"') for part in path.split(",")),
         oid,
         takes_row,
+        tuple(parameters or ()),
     )

@@ -12,6 +12,7 @@ import re
 # Operators that the texts below use, between spaces.
 _OPERATOR = re.compile(r" (=|<>|>=|>|~|!~|->>|->) ")
 _FIRST_USER_OID = 16384
+MAX_BODY = 16384  # characters of a function's body that is read; what is larger is unknown
 
 
 def _qualified(text: str) -> str:
@@ -115,6 +116,12 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang
      WHERE n.nspname !~ '^pg_temp_'
        AND (p.oid >= {_FIRST_USER_OID}::pg_catalog.oid OR n.nspname = 'information_schema')),
+  'bodies', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(p.oid::pg_catalog.int8,
+       CASE WHEN pg_catalog.length(p.prosrc) > {MAX_BODY} THEN NULL ELSE p.prosrc END,
+       p.proargnames))
+     FROM pg_catalog.pg_proc p
+     JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+     WHERE l.lanname = 'plpgsql' AND p.oid >= {_FIRST_USER_OID}::pg_catalog.oid),
   'operators', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        n.nspname, o.oprname, fn.nspname, p.proname, l.lanname))
      FROM pg_catalog.pg_operator o

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from appliance.sql.builtins import Builtins
 from appliance.sql.calls import function_flag
-from appliance.sql.catalog import Catalog, Function, Reach, Relation
+from appliance.sql.catalog import Function, Reach, Relation
 from appliance.sql.effects import Effects
 from appliance.sql.facts import EffectClass, Name
+from appliance.sql.lookup import Scope
 from appliance.sql.parsed import Parsed
 
 # Classes that do to what a view shows what they do to the view.
@@ -39,8 +40,11 @@ _EVENTS = {
 # pg_constraint.confdeltype: what a DELETE does to the rows that refer to the deleted ones.
 _ON_DELETE = {"c": EffectClass.DELETE, "n": EffectClass.UPDATE, "d": EffectClass.UPDATE}
 _OPAQUE_LANGUAGES = frozenset({"c", "internal"})
+# Of functions in C only the name is known; those in other languages could run any SQL.
+_READABLE = _OPAQUE_LANGUAGES | {"sql", "plpgsql"}
 
 Key = tuple[EffectClass, int, bool, "tuple[str, ...] | None"]
+Path = tuple[str, ...] | None
 Definition = Callable[[Parsed, "tuple[str, ...] | None", str], None]
 
 
@@ -49,21 +53,23 @@ class Expansion:
 
     def __init__(
         self,
-        catalog: Catalog,
+        scope: Scope,
         builtins: Builtins,
         effects: Effects,
         definition: Definition,
         outer: Expansion | None = None,
     ) -> None:
-        self._catalog = catalog
+        self._scope = scope
+        self._catalog = scope.catalog
         self._builtins = builtins
         self._effects = effects
         self._definition = definition
         # What is within a definition shares these: each thing is followed once for a statement.
         self._seen: set[Key] = outer._seen if outer else set()
-        self._bodies: set[int] = outer._bodies if outer else set()
+        self._bodies: set[tuple[int, Path]] = outer._bodies if outer else set()
         self.flags: dict[tuple[str, str], None] = {}
         self.changes_state = False
+        self.unknown = ""
 
     def relation(
         self,
@@ -109,7 +115,9 @@ class Expansion:
         if cls is EffectClass.DELETE:
             self._delete_cascade(relation, without_where)
 
-    def reached(self, cls: EffectClass, reach: Reach, via: str) -> None:
+    def reached(
+        self, cls: EffectClass, reach: Reach, via: str, *, without_where: bool = False
+    ) -> None:
         """Add what a rule or a body does: each relation in it may be what any of it is done to."""
         classes = {EffectClass.SELECT} | {
             EffectClass.UNKNOWN if command == "unknown" else EffectClass(command)
@@ -120,7 +128,7 @@ class Expansion:
             if relation is None or str(relation.name) == via:
                 continue
             for each in sorted(classes):
-                self.relation(each, relation, via=via)
+                self.relation(each, relation, without_where=without_where, via=via)
         for name in reach.functions:
             self.named_function(cls, name, via)
 
@@ -157,15 +165,19 @@ class Expansion:
         # Who may make a function in C may do anything; it is no way to change a session unseen.
         if not (function.language in _OPAQUE_LANGUAGES and function.volatility != "v"):
             self.changes_state = self.changes_state or not is_system
-        if is_system or function.oid in self._bodies:
+        key = (function.oid, function.search_path or self._scope.path)
+        if is_system or key in self._bodies:
             return
-        self._bodies.add(function.oid)
+        self._bodies.add(key)
         through = f"{name}()"
         if function.reach is not None:
-            self.reached(EffectClass.SELECT, function.reach, through)
-        elif function.source is not None:
-            parsed = self._catalog.definition(function.source)
+            self.reached(EffectClass.SELECT, function.reach, through, without_where=True)
+            return
+        parsed = self._catalog.body(function)
+        if parsed is not None:
             self._definition(parsed, function.search_path, through)
+        elif function.language not in _READABLE:
+            self.unknown = self.unknown or f"function {name}() is written in {function.language}"
 
     def operator(self, cls: EffectClass, name: Name, path: tuple[str, ...] | None) -> None:
         """Add the function behind an operator that a user's own may be meant by."""
@@ -242,7 +254,7 @@ class Expansion:
         for rule in self._catalog.rules(relation.oid) if event else ():
             if rule.event == event:
                 self.changes_state = True
-                self.reached(cls, rule.reach, through)
+                self.reached(cls, rule.reach, through, without_where=without_where)
 
     def _definition_of(
         self, cls: EffectClass, relation: Relation, without_where: bool, via: str, *, exempt: bool

@@ -11,15 +11,22 @@ from appliance.sql.facts import WHOLE_TEXT, Effect, EffectClass
 from appliance.sql.fingerprint import of_text
 from appliance.sql.parsed import Parsed, ParsedStatement
 from appliance.sql.statements import CALM_TAGS, HANDLERS, QUERY_TAGS, STATEMENTS
-from appliance.sql.walker import Analyser, Walk
+from appliance.sql.walker import Texts, Walk
 
 Fingerprint = Callable[[str, dict[str, Any], bytes], int]  # tag, tree, text
 
 
 def extract(
-    tree: bytes, text: bytes, analyse: Analyser, fingerprint: Fingerprint, doubtful: bool
+    tree: bytes,
+    text: bytes,
+    texts: Texts,
+    fingerprint: Fingerprint,
+    doubtful: bool,
+    variables: frozenset[str] | None = None,
 ) -> Parsed:
     """Return what the statements of a text say. ``tree``: what ``PgQuery.parse`` gave for it.
+
+    ``variables``: not None for a body: what in it may be a variable or a parameter.
 
     ``doubtful``: some of its literals have another value when standard_conforming_strings is off.
 
@@ -31,7 +38,7 @@ def extract(
     places = _places(found, text)
     for raw, (start, end, piece) in zip(found, places, strict=True):
         statement, is_sensitive = _one(
-            raw["stmt"], start, end, piece, analyse, fingerprint, 0, doubtful
+            raw["stmt"], start, end, piece, texts, fingerprint, 0, doubtful, variables
         )
         statements.append(statement)
         sensitive = sensitive or is_sensitive
@@ -39,7 +46,12 @@ def extract(
 
 
 def extract_inner(
-    tree: bytes, analyse: Analyser, fingerprint: Fingerprint, depth: int, doubtful: bool
+    tree: bytes,
+    texts: Texts,
+    fingerprint: Fingerprint,
+    depth: int,
+    doubtful: bool,
+    variables: frozenset[str] | None = None,
 ) -> list[ParsedStatement]:
     """Return the statements of a text that stood in a literal of another statement.
 
@@ -47,7 +59,10 @@ def extract_inner(
         ValueError: as of ``extract``.
     """
     found = orjson.loads(tree).get("stmts", [])
-    return [_one(raw["stmt"], 0, 0, b"", analyse, fingerprint, depth, doubtful)[0] for raw in found]
+    return [
+        _one(raw["stmt"], 0, 0, b"", texts, fingerprint, depth, doubtful, variables)[0]
+        for raw in found
+    ]
 
 
 def _one(
@@ -55,10 +70,11 @@ def _one(
     start: int,
     end: int,
     piece: bytes,
-    analyse: Analyser,
+    texts: Texts,
     fingerprint: Fingerprint,
     depth: int,
     doubtful: bool,
+    variables: frozenset[str] | None,
 ) -> tuple[ParsedStatement, bool]:
     ((tag, node),) = wrapper.items()
     known = STATEMENTS.get(tag)
@@ -68,7 +84,7 @@ def _one(
         code = (of_text(piece.decode("utf-8", "replace")),)
         return unknown_statement(reason, tag, start, end, value, code), True
     cls, handler = known
-    walk = Walk(HANDLERS, analyse, depth, doubtful)
+    walk = Walk(HANDLERS, texts, depth, doubtful, variables)
     walk.changes_state = tag not in CALM_TAGS
     walk.literal_sensitive = tag not in QUERY_TAGS
     walk.selects = tag == "SelectStmt"

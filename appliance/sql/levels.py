@@ -127,8 +127,12 @@ class Level:
             found.append(use)
             self.uses.append(use)
 
-    def settle(self) -> None:
-        """Give every column that was named here to the relations that it may belong to."""
+    def settle(self, variables: frozenset[str] | None = None) -> None:
+        """Give every column that was named here to the relations that it may belong to.
+
+        ``variables``: not None in a body: names there may be variables or parameters, so that a
+        WHERE refers to a relation only by what surely is a column of it.
+        """
         if self.is_natural:
             for use in self.uses:
                 use.columns = None
@@ -138,9 +142,11 @@ class Level:
             elif star:
                 self._qualified(names[-1], None)
             elif len(names) == 1:
-                self._bare(names[0])
-            else:
+                self._bare(names[0], variables)
+            elif variables is None or names[-2] not in variables:
                 self._qualified(names[-2], names[-1])
+            else:
+                self._everything()
 
     def _star(self) -> None:
         level: Level | None = self
@@ -152,7 +158,8 @@ class Level:
                 return
             level = level.parent
 
-    def _bare(self, column: str) -> None:
+    def _bare(self, column: str, variables: frozenset[str] | None) -> None:
+        is_column = variables is None or column not in variables
         level: Level | None = self
         judged: tuple[Use, ...] = ()
         inner: list[Use] = []
@@ -162,14 +169,15 @@ class Level:
                 judged = level.where_of
             for use in level.sources.get(column, ()):  # the whole row, named like a column
                 use.columns = None
-                if use in judged:
+                if is_column and use in judged:
                     use.where = "refers"
             for use in level.uses:
                 if after_returning and use is level.target:
                     continue
                 use.touch(column)
-                if use in judged and use.where == "none":
-                    if inner or opaque or len(level.uses) > 1 or level.is_opaque:
+                if is_column and use in judged and use.where == "none":
+                    alone = len(level.uses) == 1 and not level.is_opaque
+                    if inner or opaque or not alone or variables is not None:
                         use.maybe.append((column, list(inner), opaque))
                     else:
                         use.where = "refers"

@@ -8,9 +8,10 @@ from appliance.sql.builtins import Builtins
 from appliance.sql.catalog import Relation
 from appliance.sql.effects import Effects
 from appliance.sql.expand import Expansion
-from appliance.sql.facts import EffectClass, Name, NameContext
+from appliance.sql.facts import EffectClass, Name, SettingChange
 from appliance.sql.lookup import TEMP, Found, Scope, is_temp
 from appliance.sql.parsed import FunctionUse, Parsed, ParsedStatement, RelationUse
+from appliance.sql.walker import why_unknown
 
 _MAX_DEPTH = 16  # of bodies that call bodies, views over views
 
@@ -32,15 +33,20 @@ class StatementNames:
         self._depth: int = outer._depth + 1 if outer else 0
         self._via = via
         self._expansion: Expansion = Expansion(
-            scope.catalog,
+            scope,
             builtins,
             effects,
             self._definition,
             outer._expansion if outer else None,
         )
-        self.unknown = ""
+        self._unknown = ""
         self.needs_catalog = False
+        self.moves_names = False  # its bodies change what names mean
         self._changes_state = False
+
+    @property
+    def unknown(self) -> str:
+        return self._unknown or self._expansion.unknown
 
     @property
     def changes_state(self) -> bool:
@@ -231,9 +237,17 @@ class StatementNames:
             self._cannot_know(f"what {via} runs could not be analysed")
             return
         names = self._scope.names
-        if path is not None:
-            names = NameContext(path, names.role, names.temp_relations, {}, names.temp_views)
+        if path is not None or self._scope.path is None:
+            names = replace(names, search_path=path, prepared={})
         scope = Scope(self._scope.catalog, names)
+        if self._statements(parsed, scope, via, cls) and scope.path is not None:
+            scope.forget_path()  # loops run what stands before the change after it
+            self._statements(parsed, scope, via, cls)
+            self.moves_names = True
+
+    def _statements(self, parsed: Parsed, scope: Scope, via: str, cls: EffectClass | None) -> bool:
+        """Add what each statement of a body does; tell whether one changes what names mean."""
+        moves = False
         for statement in parsed.statements:
             if cls is not None:
                 statement = _with_class(statement, cls)
@@ -242,16 +256,22 @@ class StatementNames:
                 if effect.cls is not EffectClass.SELECT:
                     self._effects.add_effect(replace(effect, via=via))
             inner.resolve(statement)
+            if statement.copies_query:
+                inner.resolve(_with_class(statement, EffectClass.COPY_OUT))
             reason = inner.unknown or statement.unknown
             if reason:
-                self._cannot_know(f"in {via}: {reason}")
+                self._cannot_know(why_unknown(_called(via), reason))
+            if statement.executes or statement.prepares or statement.deallocates:
+                self._cannot_know(f"{_called(via)} prepares statements")
+            moves |= inner.moves_names or moves_names(statement.settings)
             self.needs_catalog = self.needs_catalog or inner.needs_catalog
             self._changes_state |= inner.changes_state or statement.changes_state
             self._expansion.flags.update(inner.flags)
             self._expansion.flags.update(dict.fromkeys(statement.flag_details))
+        return moves
 
     def _cannot_know(self, reason: str) -> None:
-        self.unknown = self.unknown or reason
+        self._unknown = self._unknown or reason
 
     @staticmethod
     def _columns(found: list[Found]) -> frozenset[str]:
@@ -264,6 +284,18 @@ class StatementNames:
 
 
 _SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax"})
+
+
+_PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization", "all"})
+
+
+def moves_names(settings: tuple[SettingChange, ...]) -> bool:
+    """Return whether names may mean something else after these changes."""
+    return any(change.name in _PATH_SETTINGS for change in settings)
+
+
+def _called(via: str) -> str:
+    return f"function {via}" if via.endswith("()") else via
 
 
 def _with_class(statement: ParsedStatement, cls: EffectClass) -> ParsedStatement:

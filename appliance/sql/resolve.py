@@ -17,7 +17,7 @@ from appliance.sql.facts import (
 )
 from appliance.sql.fingerprint import fingerprint
 from appliance.sql.lookup import Scope
-from appliance.sql.naming import StatementNames
+from appliance.sql.naming import StatementNames, moves_names
 from appliance.sql.parsed import Parsed, ParsedStatement
 from appliance.sql.role_statements import CURRENT_USER, SESSION_USER
 from appliance.sql.statements import CALM_TAGS
@@ -25,7 +25,7 @@ from appliance.sql.walker import LIBRARY_SETTINGS, setting_code
 
 __all__ = ["NameContext", "resolve", "setting_facts"]
 
-_PATH_SETTINGS = frozenset({"search_path", "role", "session_authorization", "all"})
+_NOT_BEFORE = frozenset({"VariableSetStmt", "ExecuteStmt"})  # names in them are looked up first
 NO_CATALOG = "the target's catalog is not known"
 
 
@@ -86,8 +86,7 @@ class _Script:
         if self._scope is None:
             unknown = self._unresolved(parsed, effects) or unknown
         elif parsed.relations or parsed.functions or parsed.names_more:
-            found = StatementNames(self._scope, builtins(), effects)
-            found.resolve(parsed)
+            found = self._resolved(parsed, effects)
             unknown = unknown or found.unknown
             changes = changes or found.changes_state
             flags.update(found.flags)
@@ -111,6 +110,21 @@ class _Script:
         made = self._finished(parsed, effects, unknown, changes, settings, tuple(flags), marks)
         self._after(made)
         return made
+
+    def _resolved(self, parsed: ParsedStatement, effects: Effects) -> StatementNames:
+        """Add what names mean; twice where the statement itself changes that on its way."""
+        scope = self._scope
+        if scope is None:
+            raise ValueError("names need a catalog")
+        if parsed.kind not in _NOT_BEFORE and moves_names(parsed.settings):
+            scope.forget_path()
+        found = StatementNames(scope, builtins(), effects)
+        found.resolve(parsed)
+        if found.moves_names and scope.path is not None:
+            scope.forget_path()
+            found = StatementNames(scope, builtins(), effects)
+            found.resolve(parsed)
+        return found
 
     def _unresolved(self, parsed: ParsedStatement, effects: Effects) -> str:
         """Add what is named as it is written; return why the statement is unknown."""
@@ -185,7 +199,7 @@ class _Script:
             self._prepared[statement.prepares] = Facts((statement,))
         if self._scope is None:
             return
-        moved = any(change.name in _PATH_SETTINGS for change in statement.settings)
+        moved = moves_names(statement.settings)
         runs_code = statement.changes_state and statement.kind in _CODE
         if moved or statement.unknown or runs_code:
             self._scope.forget_path()

@@ -222,8 +222,12 @@ def do(walk: Walk, node: Node, base: Level) -> None:
     language = _option_text(node.get("args"), "language") or "plpgsql"
     if language.lower() not in TRUSTED_LANGUAGES:
         walk.flag("untrusted_language", language)
-    walk.code.append(_option_text(node.get("args"), "as") or "")
-    walk.cannot_know("what the code of a DO block runs is not known before it runs")
+    text = _option_text(node.get("args"), "as") or ""
+    if language.lower() == "plpgsql":
+        walk.body(text, "the DO block")
+    else:
+        walk.code.append(text)
+        walk.cannot_know(f"what a DO block in {language} runs is not known before it runs")
 
 
 def call(walk: Walk, node: Node, base: Level) -> None:
@@ -241,13 +245,20 @@ def create_function(walk: Walk, node: Node, base: Level) -> None:
     if language == "sql":
         text = _option_text(options, "as")
         if text is not None:
-            walk.text(text, "the body of the function")
+            walk.text(text, "the body of the function", frozenset())
+    elif language == "plpgsql":
+        walk.body(_option_text(options, "as") or "", "the function", _parameter_names(node))
     else:  # whoever may make it may call it: later nobody could tell any more
         walk.cannot_know(f"what a function in {language} does is not known")
     options_with_functions(walk, options)
     _function_settings(walk, options)
     walk.push(node.get("parameters"), base)
     walk.push(node.get("sql_body"), base)
+
+
+def _parameter_names(node: Node) -> tuple[str, ...]:
+    parameters = (item["FunctionParameter"] for item in node.get("parameters", ()))
+    return tuple(parameter["name"] for parameter in parameters if parameter.get("name"))
 
 
 def alter_function(walk: Walk, node: Node, base: Level) -> None:

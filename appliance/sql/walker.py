@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from appliance.sql.facts import Effect, EffectClass, Name, SettingChange
 from appliance.sql.levels import Level, Use
@@ -17,7 +17,23 @@ from appliance.sql.parsed import FunctionUse, ParsedStatement, RelationUse, Sche
 
 Node = dict[str, Any]
 Handler = Callable[["Walk", Node, Level], None]
-Analyser = Callable[[str, int], "list[ParsedStatement] | None"]
+
+
+class Texts(Protocol):
+    """What reads the texts that stand in literals of a statement."""
+
+    def inner(
+        self, text: str, depth: int, variables: frozenset[str] | None = None
+    ) -> list[ParsedStatement] | None:
+        """Return what SQL says; None when it cannot be analysed."""
+        ...
+
+    def plpgsql(
+        self, text: str, parameters: tuple[str, ...] = (), depth: int = 0
+    ) -> list[ParsedStatement]:
+        """Return what the SQL in a PL/pgSQL body says; what cannot be told has ``unknown``."""
+        ...
+
 
 MAX_NESTED_TEXTS = 3  # a text in a literal in a text in a literal: deeper is unknown
 
@@ -26,12 +42,18 @@ class Walk:
     """Everything that one statement names, while it is being read."""
 
     def __init__(
-        self, handlers: dict[str, Handler], analyse: Analyser, depth: int, doubtful: bool = False
+        self,
+        handlers: dict[str, Handler],
+        texts: Texts,
+        depth: int,
+        doubtful: bool = False,
+        variables: frozenset[str] | None = None,
     ) -> None:
         self.handlers = handlers
-        self.analyse = analyse
+        self.texts = texts
         self.depth = depth
         self.doubtful = doubtful
+        self.variables = variables
         self.pending: list[tuple[Any, Level]] = []
         self.levels: list[Level] = []
         self.uses: list[Use] = []
@@ -105,7 +127,7 @@ class Walk:
                     pending.append((child, level))
         for level in self.levels:
             if level.columns or level.is_natural:
-                level.settle()
+                level.settle(self.variables)
 
     def is_doubtful(self, value: str) -> bool:
         """Return whether a literal that is code or a name may mean something else to the server."""
@@ -153,16 +175,37 @@ class Walk:
         elif name in LIBRARY_SETTINGS and not resets:
             self.flag("load", name)
 
-    def text(self, text: str, what: str) -> None:
+    def text(self, text: str, what: str, variables: frozenset[str] | None = None) -> None:
         """Take a literal that is SQL as part of this statement."""
         self.code.append(text)
-        readable = self.depth < MAX_NESTED_TEXTS and not self.is_doubtful(text)
-        found = self.analyse(text, self.depth + 1) if readable else None
+        found = None
+        if self._is_readable(text):
+            found = self.texts.inner(text, self.depth + 1, variables)
         if found is None or any(part.executes or part.transaction for part in found):
             self.cannot_know(f"{what} could not be analysed")
         else:
-            self.inner += found
-            self.changes_state |= any(part.changes_state for part in found)
+            self._run(found)
+
+    def body(self, text: str, what: str, parameters: tuple[str, ...] = ()) -> None:
+        """Take a literal that is PL/pgSQL as part of this statement."""
+        self.code.append(text)
+        if not self._is_readable(text):
+            self.cannot_know(f"{what} could not be analysed")
+            return
+        found = self.texts.plpgsql(text, parameters, self.depth + 1)
+        reason = next((part.unknown for part in found if part.unknown), "")
+        if reason:
+            self.cannot_know(why_unknown(what, reason))
+        elif any(part.executes or part.prepares or part.deallocates for part in found):
+            self.cannot_know(f"{what} could not be analysed: it prepares statements")
+        self._run(found)
+
+    def _is_readable(self, text: str) -> bool:
+        return self.depth < MAX_NESTED_TEXTS and not self.is_doubtful(text)
+
+    def _run(self, found: list[ParsedStatement]) -> None:
+        self.inner += found
+        self.changes_state |= any(part.changes_state for part in found)
 
     # -- the result -----------------------------------------------------------------------------
 
@@ -226,8 +269,9 @@ class Walk:
         effects: dict[tuple[EffectClass, bool], None],
     ) -> None:
         """Take over what a literal of SQL names."""
-        # Places in ``maybe`` would be wrong here: give the strict answer instead.
-        relations += [replace(use, maybe=()) if use.maybe else use for use in part.relations]
+        offset = len(relations)  # places in ``maybe`` are places in the whole list from now on
+        relations += [_moved(use, offset) if use.maybe else use for use in part.relations]
+        self.copies_query |= part.copies_query
         self.functions.update(dict.fromkeys(part.functions))
         self.schemas.update(dict.fromkeys(part.schemas))
         self.operators.update(dict.fromkeys(part.operators))
@@ -240,6 +284,20 @@ class Walk:
         effects.update({(e.cls, e.default_exempt): None for e in part.effects})
 
 
+def _moved(use: RelationUse, offset: int) -> RelationUse:
+    maybe = tuple(
+        (column, tuple(place if place < 0 else place + offset for place in inner))
+        for column, inner in use.maybe
+    )
+    return replace(use, maybe=maybe)
+
+
+def why_unknown(what: str, reason: str) -> str:
+    """Return the sentence that says what cannot be known of a body."""
+    return f"{what} {reason}" if reason == BUILDS_TEXT else f"in {what}: {reason}"
+
+
+BUILDS_TEXT = "runs text that it builds"
 ROLE_SETTINGS = frozenset({"role", "session_authorization"})
 # Settings that make the server load a library (each in a session of its own, or in this one).
 LIBRARY_SETTINGS = frozenset(

@@ -43,7 +43,7 @@ def test_a_trial_shows_each_effect_once_with_its_rule() -> None:
 
 def test_a_trial_says_what_it_could_not_know() -> None:
     session = imagine(WORLD, "ci-nightly", "shop")
-    for text in ("DO $$ BEGIN END $$", "SELEC 1", "SELECT '\\'"):
+    for text in ("DO $$ BEGIN EXECUTE x; END $$", "SELEC 1", "SELECT '\\'"):
         trial = try_statement(WORLD, session, text, EMPTY, Parser())
         assert trial.unknown
         assert not trial.verdict.is_allow
