@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests; what they are made of is in tests/harness/gateway.py."""
 
+from tests.e2e.held import holding, orders
 from tests.harness.gateway import gateway, shared_gateway
 
-__all__ = ["gateway", "shared_gateway"]
+__all__ = ["gateway", "holding", "orders", "shared_gateway"]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
 
 from appliance.approvals.requests import Request, RequestState
 from appliance.embedded import PostgresServer
@@ -19,6 +23,41 @@ from tests.harness.postgres import fresh_database
 
 BO, CY = "bo@example.com", "cy@example.com"
 RULE = "bulk-writes-need-a-human"
+
+
+class Notice(NamedTuple):
+    severity: str
+    message: str
+    detail: str
+    hint: str
+
+
+class Client(threading.Thread):
+    """Runs one statement beside the test; ``ended()`` is its tag or its error."""
+
+    def __init__(self, connection: psycopg.Connection[Any], text: str, *parameters: Any) -> None:
+        super().__init__(daemon=True)
+        self.notices: list[Notice] = []
+        connection.add_notice_handler(self._note)
+        self._connection, self._text, self._parameters = connection, text, parameters
+        self._outcome: Any = None
+        self.start()
+
+    def _note(self, said: psycopg.errors.Diagnostic) -> None:  # gone when this returns
+        parts = (said.severity, said.message_primary, said.message_detail, said.message_hint)
+        self.notices.append(Notice(*(part or "" for part in parts)))
+
+    def run(self) -> None:
+        try:
+            cursor = self._connection.execute(self._text, self._parameters or None)
+            self._outcome = cursor.statusmessage
+        except psycopg.Error as error:
+            self._outcome = error
+
+    def ended(self) -> Any:
+        self.join(20)
+        assert not self.is_alive(), "the statement did not end"
+        return self._outcome
 
 
 @contextmanager
@@ -63,3 +102,39 @@ def decide(gateway: Gateway, request: Request, *, approve: bool, **more: Any) ->
 
 def state_of(gateway: Gateway, request: Request) -> RequestState:
     return approvals.get(gateway.store, request.id).state
+
+
+def left(gateway: Gateway) -> int:
+    """Return how many orders there are."""
+    (row,) = gateway.database.run("SELECT count(*) FROM orders")
+    return int(str(row[0]))
+
+
+def settled(gateway: Gateway, request: Request, state: RequestState) -> None:
+    """Wait until a request has ended so."""
+    eventually(lambda: state_of(gateway, request) is state, what=f"the state {state}")
+
+
+def recorded(gateway: Gateway, text: str) -> tuple[str, str, str]:
+    """Return state, SQLSTATE and the human's part of the one record of a statement."""
+    (row,) = gateway.statements(text)
+    return row["state"], row["sqlstate"], (row["decision"] or {}).get("outcome", "")
+
+
+@pytest.fixture(scope="session")
+def holding(
+    postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """Two workers that hold, for all tests that leave the rules as they are."""
+    with holding_gateway(postgres, tmp_path_factory.mktemp("holding")) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def orders(holding: Gateway) -> Gateway:
+    """The same, with 42 orders."""
+    holding.database.run(
+        "CREATE TABLE IF NOT EXISTS orders (id int, note text); TRUNCATE orders;"
+        " INSERT INTO orders SELECT n FROM generate_series(1, 42) n"
+    )
+    return holding
