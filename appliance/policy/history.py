@@ -15,6 +15,7 @@ from appliance.policy.recollection import as_recorded
 from appliance.policy.rules import Rulebook
 from appliance.policy.subject import Subject
 from appliance.policy.verdict import Verdict
+from appliance.policy.wording import PROFILE
 from appliance.sql.catalog import Catalog
 from appliance.sql.facts import Facts, NameContext
 from appliance.sql.parser import Parser
@@ -165,7 +166,7 @@ class Judge:
         now, then = Decided.of(present), Decided.of(proposed)
         if now.action == then.action:
             return now.action, then.action
-        if why:
+        if why and PROFILE not in (now.rule, then.rule):  # a profile asks for no more than the mark
             return Unjudged(one, why)
         effects = tuple(
             dict.fromkeys((d.effect.cls.value, d.effect.object) for d in proposed.decisions)

@@ -136,6 +136,23 @@ def of(store: Store, identity: str, now: datetime, days: int = DAYS) -> Profile:
         )
 
 
+def owned_by(store: Store, name: str) -> tuple[tuple[str, ProfileMode], ...]:
+    """Return the machines whose profile a person signs, and what each profile does."""
+    with store.reading():
+        person = IdentityRow.get_or_none(IdentityRow.name == name)
+        if person is None:
+            return ()
+        mine = (IdentityRow.owner == person.id) | (IdentityRow.backup_owner == person.id)
+        query = IdentityRow.select(IdentityRow.name, IdentityRow.profile).where(
+            mine
+            & (IdentityRow.kind != IdentityKind.HUMAN.value)
+            & (IdentityRow.status != IdentityStatus.RETIRED.value)
+        )
+        return tuple(
+            (row.name, ProfileMode(row.profile)) for row in query.order_by(IdentityRow.name)
+        )
+
+
 def sign(
     store: Store, by: Actor, now: datetime, identity: str, fingerprints: Iterable[str]
 ) -> tuple[str, ...]:

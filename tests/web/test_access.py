@@ -129,12 +129,17 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "policy_rules.remove": ADMIN,
     "try_box.page": READERS,
     "try_box.attempt": READERS,
+    "profiles.page": ALL,  # owners and readers of statements only: test_profiles.py
+    "profiles.sign": ALL,
+    "profiles.ask_mode": ALL,
+    "profiles.set_mode": ALL,
     "search.page": READERS,
     "sessions.page": READERS,
     "sessions.live": READERS,
     "sessions.detail": AUDITORS,
     "sessions.tail": AUDITORS,
     "sessions.statement": AUDITORS,
+    "sessions.why": AUDITORS,
     "sessions.find_next": AUDITORS,
     "sessions.export": AUDITORS,
     "sessions.ask_kill": ADMIN,
@@ -162,6 +167,7 @@ NAMES = {
     "credentials": "ci-nightly",
     "groups": "analysts",
     "policy_rules": "no-ddl",
+    "profiles": "ci-nightly",
 }
 
 
