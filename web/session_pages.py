@@ -1,4 +1,4 @@
-"""The pages of one session, alike for whoever may read all and for whoever looks at their own.
+"""The pages of sessions, alike for whoever may read all and for whoever looks at their own.
 
 ``area`` is the blueprint whose addresses the pages link to.
 """
@@ -10,17 +10,53 @@ from collections.abc import Iterator
 from flask import Response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from appliance.store import session_replay
+from appliance.store import session_replay, snapshots
 from appliance.store.session_replay import StatementLine
 from appliance.store.sessions import SessionRecord
-from web import replays
-from web.services import services
+from web import replays, session_list, trials
+from web.forms import Form
+from web.listing import wants_csv
+from web.services import now, services
 from web.sql import highlighted, parameter, sql
 
 MOST_CHARACTERS = 200_000  # of one statement on a page
 _EXPORT_PAGE = 50
 _EXPORT_CHARACTERS = 1 << 20
 _FIND = {"error": session_replay.FAILED, "refusal": session_replay.REFUSED}
+
+
+def listed(area: str, *, may_read: bool, identity: str = "") -> BaseResponse | str:
+    """Show the sessions, as narrowed; those of one identity have fewer filters."""
+    state = session_list.read_state(own=bool(identity))
+    filtered = session_list.wanted(state, in_statements=may_read, identity=identity)
+    if wants_csv():
+        return session_list.as_csv(session_list.ended(state, filtered, csv=True))
+    running = session_list.live(filtered)
+    found = session_list.ended(state, filtered)
+    return render_template(
+        "sessions/list.html",
+        area=area,
+        state=state,
+        live=running,
+        found=found,
+        hits=session_list.hits(filtered, (*running, *found.items)),
+        may_read=may_read,
+    )
+
+
+def live(area: str, *, may_read: bool, identity: str = "") -> str:
+    """Show the sessions that run now, as narrowed: a part of the list."""
+    state = session_list.read_state(own=bool(identity))
+    filtered = session_list.wanted(state, in_statements=may_read, identity=identity)
+    running = session_list.live(filtered)
+    return render_template(
+        "sessions/_live.html",
+        area=area,
+        state=state,
+        live=running,
+        hits=session_list.hits(filtered, running),
+        may_read=may_read,
+    )
 
 
 def detail(area: str, session: SessionRecord) -> str:
@@ -60,6 +96,29 @@ def statement(area: str, session: SessionRecord, seq: int) -> str:
         shown=highlighted(laid_out),
         is_laid_out=laid_out != found.text,
         offset=replays.clock_text((found.at - session.started_at).total_seconds()),
+    )
+
+
+def why(session: SessionRecord, seq: int) -> str:
+    """Say effect by effect what would decide a statement now: a part of the statement."""
+    store = services().store
+    line = session_replay.statement(store, session.id, seq, MOST_CHARACTERS)
+    rows = "" if line.rows is None else str(line.rows)
+    form = Form(
+        {
+            "identity": session.identity,
+            "target": session.target,
+            "role": session.role,
+            "sql": "" if line.is_cut else line.text,
+            "application_name": session.application_name,
+            "source": session.source,
+            "rows": rows,
+        }
+    )
+    tried = trials.attempt(snapshots.load(store, now()), form, session.database)
+    problem = "it is too long." if line.is_cut else next(iter(form.errors.values()), form.general)
+    return render_template(
+        "sessions/_why.html", session=session, line=line, tried=tried, problem=problem
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, render_template
+from flask import Blueprint, Response
 from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.errors import NotFound
 from appliance.store import sessions
 from appliance.store.sessions import SessionRecord
-from web import session_list, session_pages
+from web import session_pages
 from web.access import EVERYBODY, may
-from web.listing import wants_csv
 from web.services import services
 from web.viewer import require_viewer
 
@@ -20,39 +19,14 @@ blueprint = Blueprint("my_sessions", __name__)
 @blueprint.get("/me/sessions")
 @may(*EVERYBODY)
 def page() -> BaseResponse | str:
-    state = session_list.read_state(own=True)
-    name = require_viewer().name
-    filtered = session_list.wanted(state, in_statements=True, identity=name)
-    if wants_csv():
-        return session_list.as_csv(session_list.ended(state, filtered, csv=True))
-    live = session_list.live(filtered)
-    found = session_list.ended(state, filtered)
-    return render_template(
-        "sessions/list.html",
-        area="my_sessions",
-        state=state,
-        live=live,
-        found=found,
-        hits=session_list.hits(filtered, (*live, *found.items)),
-        may_read=True,
-    )
+    return session_pages.listed("my_sessions", may_read=True, identity=require_viewer().name)
 
 
 @blueprint.get("/me/sessions/live")
 @may(*EVERYBODY)
 def live() -> str:
     """One's sessions that run now: a part that the list asks for again and again."""
-    state = session_list.read_state(own=True)
-    filtered = session_list.wanted(state, in_statements=True, identity=require_viewer().name)
-    found = session_list.live(filtered)
-    return render_template(
-        "sessions/_live.html",
-        area="my_sessions",
-        state=state,
-        live=found,
-        hits=session_list.hits(filtered, found),
-        may_read=True,
-    )
+    return session_pages.live("my_sessions", may_read=True, identity=require_viewer().name)
 
 
 @blueprint.get("/me/sessions/<session_id>")

@@ -8,10 +8,9 @@ from werkzeug.wrappers import Response as BaseResponse
 from appliance.errors import GatepostError
 from appliance.store import kills, sessions
 from appliance.store.sessions import SessionRecord
-from web import session_list, session_pages, sql
+from web import session_pages, sql
 from web.access import ADMIN, READERS, may
 from web.forms import Form, read_form
-from web.listing import wants_csv
 from web.services import now, services
 from web.viewer import STATEMENT_READERS, actor, require_viewer
 
@@ -24,38 +23,14 @@ _READ_STATEMENTS = tuple(STATEMENT_READERS)
 @blueprint.get("/sessions")
 @may(*READERS)
 def page() -> BaseResponse | str:
-    state = session_list.read_state()
-    filtered = session_list.wanted(state, in_statements=require_viewer().reads_statements)
-    if wants_csv():
-        return session_list.as_csv(session_list.ended(state, filtered, csv=True))
-    live = session_list.live(filtered)
-    found = session_list.ended(state, filtered)
-    return render_template(
-        "sessions/list.html",
-        area="sessions",
-        state=state,
-        live=live,
-        found=found,
-        hits=session_list.hits(filtered, (*live, *found.items)),
-        may_read=require_viewer().reads_statements,
-    )
+    return session_pages.listed("sessions", may_read=require_viewer().reads_statements)
 
 
 @blueprint.get("/sessions/live")
 @may(*READERS)
 def live() -> str:
     """The sessions that run now, as narrowed: a part that the list asks for again and again."""
-    state = session_list.read_state()
-    filtered = session_list.wanted(state, in_statements=require_viewer().reads_statements)
-    found = session_list.live(filtered)
-    return render_template(
-        "sessions/_live.html",
-        area="sessions",
-        state=state,
-        live=found,
-        hits=session_list.hits(filtered, found),
-        may_read=require_viewer().reads_statements,
-    )
+    return session_pages.live("sessions", may_read=require_viewer().reads_statements)
 
 
 @blueprint.get("/sessions/<session_id>")
@@ -74,6 +49,12 @@ def tail(session_id: str) -> str:
 @may(*_READ_STATEMENTS)
 def statement(session_id: str, seq: int) -> str:
     return session_pages.statement("sessions", _session(session_id), seq)
+
+
+@blueprint.get("/sessions/<session_id>/statements/<int:seq>/why")
+@may(*_READ_STATEMENTS)
+def why(session_id: str, seq: int) -> str:
+    return session_pages.why(_session(session_id), seq)
 
 
 @blueprint.get("/sessions/<session_id>/next")
