@@ -61,6 +61,7 @@ def command(check: bool, port_offset: int | None, keep: Path | None) -> int:
 def _introduce(demo: Demo, story: Story, seconds: float) -> None:
     """Print the address, the sign-in and what to paste."""
     port = demo.serve.ports.gateway
+    hold = f"host={HOST} port={port} dbname={sample.TARGET} user=ana@example.com"
     width = max(map(len, demo.sample.identities))
     lines = [
         "",
@@ -69,10 +70,13 @@ def _introduce(demo: Demo, story: Story, seconds: float) -> None:
         "",
         f"  page      {demo.serve.url}",
         f"  sign in   {sample.ADMIN}  password {demo.sample.admin}",
+        f"  approver  bo@example.com     password {demo.sample.identities['bo@example.com']}"
+        "  (people sign in with the passwords below)",
+        f"  mail      {demo.mail.url}  what Gatepost sent",
         "",
         "  connect, each in another terminal (the gateway is the only thing psql sees):",
     ]
-    for name in ("ana@example.com", "bo@example.com", "ci-nightly", "support-agent"):
+    for name in (*sample.PEOPLE, "ci-nightly", "support-agent"):
         line = f'psql "host={HOST} port={port} dbname={sample.TARGET} user={name}"'
         lines.append(f"    {line:<{62 + width}} password {demo.sample.identities[name]}")
     if shutil.which("psql"):
@@ -83,8 +87,14 @@ def _introduce(demo: Demo, story: Story, seconds: float) -> None:
         "  other commands, such as session list, take the demo's directory:",
         f"    GATEPOST_DATA_DIR={demo.data_dir} .venv/bin/gatepost session list",
         "",
-        "  things to try: \\d  ·  as ci-nightly: create table t ()  ·  dbname=nope",
-        "                 then open Sessions on the page, and replay what you did",
+        "  hold a statement: as ana, type this; then sign in to the page as bo and decide",
+        f'    psql "{hold}"',
+        "    delete from reporting.nightly_revenue;",
+        "",
+        "  more to try: \\d  ·  as ci-nightly: create table t ()  ·  dbname=nope",
+        "               as eve, on the page: My access. Her request for app_rw waits for bo",
+        "               as ana, on the page: sign and enforce the profile of ci-nightly",
+        "               then open Sessions on the page, and replay what you did",
         "",
         "Ctrl-C ends it and removes everything.",
     ]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psycopg
 
 from appliance.clock import OffsetClock
+from appliance.demo.deciding import Deciders, Decision
 from appliance.demo.process import Serve
 from appliance.demo.sample import TARGET, Sample
+from appliance.errors import GatepostError
 
 DAYS = 42
 _SEED = 20260
@@ -19,11 +22,12 @@ _SEED = 20260
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One statement, and how long its author thought before it."""
+    """One statement, and how long its author thought before it; ``decision``: it is held."""
 
     after_s: float
     text: str
     parameters: tuple[object, ...] = ()
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ def plan(until: datetime) -> list[Visit]:
         day = first + timedelta(days=number)
         visits += _machines(day, number, chance)
         if day.weekday() < 5:
-            visits += _people(day, chance)
+            visits += _people(day, number, chance)
     # Nothing reaches into the present: the real clock goes on from there.
     last = until - timedelta(minutes=30)
     return sorted((visit for visit in visits if visit.at < last), key=lambda visit: visit.at)
@@ -56,12 +60,14 @@ def execute(
     serve: Serve,
     sample: Sample,
     clock: OffsetClock,
+    deciders: Deciders,
     settled: Callable[[], None],
 ) -> int:
     """Run the visits through the gateway, the clock moved along; return how many were refused.
 
-    A refusal is part of the story. Any other error is not, and is raised. ``settled`` returns
-    when the gateway has noticed that the client left: only then may the clock move on.
+    A refusal, or a no of an approver, is part of the story. Any other error is not, and is
+    raised. ``settled`` returns when the gateway has noticed that the client left: only then may
+    the clock move on.
     """
     refused = 0
     for visit in visits:
@@ -72,11 +78,31 @@ def execute(
             for step in visit.steps:
                 clock.shift_to(clock.now() + timedelta(seconds=step.after_s))
                 try:
-                    _run(connection, step)
+                    if step.decision is None:
+                        _run(connection, step)
+                    else:
+                        _run_held(connection, visit.identity, step, step.decision, deciders)
                 except psycopg.errors.InsufficientPrivilege:
                     refused += 1
         settled()
     return refused
+
+
+def _run_held(
+    connection: psycopg.Connection[tuple[object, ...]],
+    identity: str,
+    step: Step,
+    decision: Decision,
+    deciders: Deciders,
+) -> None:
+    with ThreadPoolExecutor(1) as waiting:
+        held = waiting.submit(_run, connection, step)
+        try:
+            deciders.decide(identity, decision)
+        except GatepostError:
+            connection.cancel()
+            raise
+        held.result()
 
 
 def _run(connection: psycopg.Connection[tuple[object, ...]], step: Step) -> None:
@@ -106,10 +132,12 @@ def _machines(day: datetime, number: int, chance: random.Random) -> Iterator[Vis
         yield Visit(at, "legacy-export", "psql", _legacy())
 
 
-def _people(day: datetime, chance: random.Random) -> Iterator[Visit]:
+def _people(day: datetime, number: int, chance: random.Random) -> Iterator[Visit]:
     for hour in chance.sample((8, 9, 10, 13, 14, 15), k=chance.choice((1, 2))):
         at = day + timedelta(hours=hour, minutes=chance.uniform(0, 59))
         yield Visit(at, "ana@example.com", "psql", _analysis(chance))
+    if number in _BULK:
+        yield Visit(day + timedelta(hours=11, minutes=20), "ana@example.com", "psql", _BULK[number])
     if chance.random() < 0.5:
         at = day + timedelta(hours=16, minutes=chance.uniform(0, 50))
         yield Visit(at, "bo@example.com", "DBeaver 25.2", _maintenance(chance))
@@ -211,5 +239,27 @@ def _maintenance(chance: random.Random) -> tuple[Step, ...]:
         Step(chance.uniform(2, 9), chance.choice(("COMMIT", "ROLLBACK"))),
     ]
     if chance.random() < 0.2:
-        steps.append(Step(12.0, "DELETE FROM reporting.nightly_revenue"))
+        said = Decision("cy@example.com", True, "it is computed anew tonight", 75.0)
+        steps.append(Step(12.0, "DELETE FROM reporting.nightly_revenue", (), said))
     return tuple(steps)
+
+
+def _bulk(text: str, approve: bool, reason: str, after_s: float) -> tuple[Step, ...]:
+    decision = Decision("bo@example.com", approve, reason, after_s)
+    return (
+        Step(20.0, "SELECT category, count(*), avg(price) FROM products GROUP BY category"),
+        Step(45.0, text, (), decision),
+    )
+
+
+_RAISE = "UPDATE products SET price = round(price * 1.02, 2)"
+# Writes without a WHERE, by the number of the day: a day of these falls on a weekend at times.
+_BULK = {
+    8: _bulk(_RAISE, True, "price list 4, agreed with sales", 140.0),
+    9: _bulk(_RAISE, False, "that was done yesterday", 35.0),
+    20: _bulk("UPDATE products SET stock = 0", False, "which warehouse? Add a WHERE", 50.0),
+    21: _bulk("DELETE FROM reporting.nightly_revenue", True, "recomputed tonight", 210.0),
+    36: _bulk("UPDATE products SET active = true", False, "some were withdrawn on purpose", 95.0),
+    37: _bulk(_RAISE, True, "price list 5, agreed with sales", 60.0),
+    41: _bulk("UPDATE products SET stock = 0", False, "as before: add a WHERE", 25.0),
+}

@@ -20,6 +20,8 @@ from psycopg import sql
 
 from appliance.clock import OffsetClock
 from appliance.demo import history, place, sample
+from appliance.demo.deciding import Deciders
+from appliance.demo.mail_catcher import MailCatcher
 from appliance.demo.process import HOST, Ports, Serve
 from appliance.embedded import (
     PostgresServer,
@@ -71,6 +73,7 @@ class Demo:
             },
         )
         self.server = PostgresServer(installation(), temporary_directory("gatepost-demo-pg-"))
+        self.mail = MailCatcher(self.data_dir / "mail")
         self._place = place.DemoPlace(
             pid=os.getpid(),
             data_dir=str(self.data_dir),
@@ -96,6 +99,7 @@ class Demo:
         # A second Ctrl-C must not leave servers and directories behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.serve.stop()
+        self.mail.stop()
         self.server.stop()
         self.server.remove()
         if self._kept is None:
@@ -111,7 +115,8 @@ class Demo:
         self.tell("starting an embedded PostgreSQL with the shop database")
         self.server.start()
         self._make_shop()
-        sample.write_configuration(self.data_dir / "gatepost.yml", self.server.port)
+        self.mail.start()
+        sample.write_configuration(self.data_dir / "gatepost.yml", self.server.port, self.mail.port)
         self.clock.shift_to(self.clock.now() - timedelta(days=history.DAYS, hours=1))
         self._mark_identities()
         self.tell("starting the gateway and the page")
@@ -127,13 +132,23 @@ class Demo:
         visits = history.plan(self.clock.now())
         self.clock.shift_to(offset_now)
         self.tell(f"living through {history.DAYS} days: {len(visits)} sessions, really executed")
+        store = open_store(self.serve.config.store_url)
+        deciders = Deciders(store, self.clock)
         try:
             with self.server.connect() as watching:
                 refused = history.execute(
-                    visits, self.serve, self.sample, self.clock, lambda: _until_left(watching)
+                    visits,
+                    self.serve,
+                    self.sample,
+                    self.clock,
+                    deciders,
+                    lambda: _until_left(watching),
                 )
+            self.clock.reset()
+            deciders.ask_for_access(*sample.ASKS)
         finally:
             self.clock.reset()
+            store.close()
         return Story(len(visits), refused)
 
     def wait_for_workers(self) -> None:
@@ -173,6 +188,9 @@ class Demo:
             store, by, now, identities.IdentitySpec(sample.ADMIN, IdentityKind.HUMAN), demo=True
         )
         accounts.create(store, by, now, sample.ADMIN, self.sample.admin)
+        for name in sample.PEOPLE:  # what they may do on the page is in the file
+            password = self.sample.identities[name]
+            accounts.create(store, by, now, name, password, permission_roles=frozenset())
         store.close()
 
 

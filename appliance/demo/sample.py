@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 TARGET = "shop"
-PEOPLE = ("ana@example.com", "bo@example.com")
+PEOPLE = ("ana@example.com", "bo@example.com", "cy@example.com", "eve@example.com")
 MACHINES = (
     "ci-nightly",
     "billing-service",
@@ -23,6 +23,8 @@ MACHINES = (
 )
 ADMIN = "admin@example.com"
 ROLES = ("app_ro", "app_rw")
+# A request for access that waits when the demo begins: who, where, as what, why.
+ASKS = ("eve@example.com", TARGET, "app_rw", "TICKET-4711: correct a customer's address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +55,11 @@ def kinds() -> dict[str, str]:
     return {entry["name"]: entry["kind"] for entry in _configuration()["identities"]}
 
 
-def write_configuration(path: Path, port: int) -> None:
-    """Write the sample configuration for a target that listens on ``port``."""
+def write_configuration(path: Path, port: int, mail_port: int) -> None:
+    """Write the sample configuration for a target and a mail server on these ports."""
     configuration = _configuration()
     configuration["targets"][0]["port"] = port
+    configuration["settings"]["smtp"]["port"] = mail_port
     path.write_text(yaml.safe_dump(configuration, sort_keys=False, allow_unicode=True))
 
 

@@ -73,7 +73,7 @@ def test_the_configuration_is_valid_and_every_password_is_in_the_environment(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "gatepost.yml"
-    sample.write_configuration(path, 5433)
+    sample.write_configuration(path, 5433, 1026)
     read_document(path.read_bytes(), str(path))
     written = yaml.safe_load(path.read_text())
     wanted = {
@@ -83,6 +83,7 @@ def test_the_configuration_is_valid_and_every_password_is_in_the_environment(
     }
     assert wanted == set(sample.Sample().environment())
     assert written["targets"][0]["port"] == 5433
+    assert written["settings"]["smtp"]["port"] == 1026
     assert {entry["name"] for entry in written["identities"]} == {
         *sample.PEOPLE,
         *sample.MACHINES,
