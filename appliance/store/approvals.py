@@ -39,6 +39,7 @@ from appliance.store.changes import Change, change
 from appliance.store.database import Store
 
 __all__ = [
+    "after_restore",
     "ask",
     "decide",
     "find",
@@ -56,6 +57,7 @@ _GATEWAY = "gateway"
 _OVERDUE = timedelta(seconds=30)
 _WORKER_GONE = "the gateway's process has gone"
 _TIME_OVER = "nobody decided in time"
+_RESTORED = "the store was restored from a backup"
 
 
 def ask(store: Store, now: datetime, ask: StatementAsk) -> Settlement:
@@ -86,6 +88,8 @@ def settle(
     """End a request that nobody decided; return what won, whoever it was. Raises: NotFound."""
     if state is _WAITING or state in _BY_HAND:
         raise ValueError(f"settle() does not make a request {state}")
+    if state is RequestState.TIMEOUT:
+        reason = reason or _TIME_OVER
     with change(store, Actor(by or _GATEWAY, "system"), now) as doing:
         _end(doing, request_id, state, by, reason)
         return settlement_of(row_of(request_id))
@@ -155,6 +159,21 @@ def reap(store: Store, now: datetime) -> int:
             with change(store, system_actor("scheduler"), now) as doing:
                 ended += _end(doing, found.id, state, "", reason)
     return ended
+
+
+def after_restore(doing: Change) -> None:
+    """End what a restored store cannot know the end of: what waits, and every yes not used yet.
+
+    Since the backup a statement may have been withdrawn, a yes used up or taken back.
+    """
+    row = ApprovalRow
+    statements = (RequestKind.STATEMENT.value, RequestKind.RETRY.value)
+    for found in row.select().where((row.state == _WAITING) & row.kind.in_(statements)):
+        _end(doing, found.id, RequestState.WITHDRAWN, "", _RESTORED)
+    row.update(retry_until=doing.now).where(
+        row.used_at.is_null() & (row.retry_until > doing.now)
+    ).execute()
+    pre_approvals.revoke_all(doing, _RESTORED)
 
 
 def _fate(row: Any, alive: dict[str, datetime], now: datetime) -> tuple[RequestState | None, str]:

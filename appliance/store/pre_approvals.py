@@ -121,16 +121,13 @@ def revoke(store: Store, by: Actor, now: datetime, pre_approval_id: int, reason:
         row = _row(pre_approval_id)
         if row.revoked_at is not None:
             raise Conflict(f"p-{row.id} was revoked by {row.revoked_by} already")
-        PreApprovalRow.update(revoked_at=now, revoked_by=by.name, revoked_reason=reason).where(
-            PreApprovalRow.id == pre_approval_id
-        ).execute()
-        doing.note(
-            "pre_approval.revoke",
-            f"p-{row.id}",
-            identity=row.identity,
-            fingerprint=row.fingerprint,
-            reason=reason,
-        )
+        _revoke(doing, row, reason)
+
+
+def revoke_all(doing: Change, reason: str) -> None:
+    """End every pre-approval that still counts."""
+    for row in PreApprovalRow.select().where(_is_live(doing.now)).order_by(PreApprovalRow.id):
+        _revoke(doing, row, reason)
 
 
 def get(store: Store, pre_approval_id: int) -> PreApproval:
@@ -235,6 +232,19 @@ def _may(snapshot: Any, identity: str, name: str, now: datetime) -> str:
             return ""
         first = first or why_not
     return first
+
+
+def _revoke(doing: Change, row: Any, reason: str) -> None:
+    PreApprovalRow.update(
+        revoked_at=doing.now, revoked_by=doing.by.name, revoked_reason=reason
+    ).where(PreApprovalRow.id == row.id).execute()
+    doing.note(
+        "pre_approval.revoke",
+        f"p-{row.id}",
+        identity=row.identity,
+        fingerprint=row.fingerprint,
+        reason=reason,
+    )
 
 
 def _checked_fingerprint(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from appliance.sealing import SealBroken, Sealer, upstream_binding
+from appliance.store import approvals
 from appliance.store.actors import Actor
 from appliance.store.changes import change
 from appliance.store.database import Store
@@ -13,10 +14,14 @@ from appliance.store.outbox import OutboxRow
 
 
 def finish(store: Store, by: Actor, now: datetime, sealer: Sealer, made_at: str) -> bool:
-    """End sign-ins and links, note the restore; return whether ``sealer`` opens the secrets."""
+    """End sign-ins, links, requests and unused approvals, and note the restore.
+
+    Return whether ``sealer`` opens the secrets.
+    """
     with change(store, by, now) as doing:
         for model in (SignInRow, SetupLinkRow, ThrottleRow, WorkerRow, KillRow, OutboxRow):
             model.delete().execute()
+        approvals.after_restore(doing)
         doing.decides("restore", "store", made_at=made_at)
         return _opens(sealer)
 

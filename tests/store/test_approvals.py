@@ -10,10 +10,22 @@ import pytest
 from appliance.approvals.requests import RequestKind, RequestState
 from appliance.entities import PermissionRole
 from appliance.errors import Conflict, Invalid, NotAllowed, NotFound
-from appliance.store import approvals, audit, groups, identities, workers
+from appliance.sealing import Sealer
+from appliance.store import (
+    access_requests,
+    approvals,
+    audit,
+    groups,
+    identities,
+    pre_approvals,
+    restored,
+    workers,
+)
+from appliance.store.access_requests import AccessAsk
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from appliance.store.identities import IdentitySpec
+from appliance.store.pre_approvals import PreApprovalSpec
 from appliance.store.workers import Beat
 from tests.store.approving import (
     ANA,
@@ -22,6 +34,7 @@ from tests.store.approving import (
     BO,
     CI,
     CY,
+    FINGERPRINT,
     HELD_FOR,
     deciders,
     deed,
@@ -299,3 +312,19 @@ def test_a_worker_that_was_started_anew_holds_nothing_of_the_old_one(gate: Store
     workers.beat(gate, LATER, Beat("host/proxy-1", 2, 1, 0))
     assert approvals.reap(gate, LATER) == 1
     assert approvals.get(gate, 1).state is RequestState.WITHDRAWN
+
+
+def test_a_restored_store_has_no_yes_that_may_have_been_used(gate: Store) -> None:
+    held(gate)
+    retry = approvals.ask(gate, NOW, machine())
+    approvals.decide(gate, AS_BO, NOW, retry.id, approve=True)
+    spec = PreApprovalSpec(CI, "shop", FINGERPRINT, 5, None, "closing")
+    pre_approvals.create(gate, AS_BO, NOW, spec)
+    asked = access_requests.ask(gate, BY, NOW, AccessAsk(ANA, "shop", "app_rw", 3600, "INC-42"))
+    restored.finish(gate, BY, LATER, Sealer(bytes(32)), "yesterday")
+    assert approvals.get(gate, 1).state is RequestState.WITHDRAWN
+    assert approvals.get(gate, 1).decision_reason == "the store was restored from a backup"
+    assert approvals.get(gate, asked).state is RequestState.WAITING
+    assert pre_approvals.get(gate, 1).state(LATER) == "revoked"
+    again = approvals.ask(gate, LATER, machine())
+    assert again.state is RequestState.WAITING and again.id not in (1, retry.id)
