@@ -81,19 +81,29 @@ def jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
     """Return the appliance's timed jobs."""
     return (
         Job("purge", timedelta(hours=1), lambda: f"{housekeeping.purge(store, clock.now())} rows"),
-        Job("approvals", timedelta(seconds=10), lambda: reap(store, clock)),
+        Job("approvals", timedelta(seconds=10), Reaper(store, clock).run),
         Job("catalogs", timedelta(minutes=5), lambda: refresh_catalogs(config, store, clock)),
     )
 
 
-def reap(store: Store, clock: Clock) -> str:
-    """End the requests that nobody else will, and remove the access for a time that is over."""
-    now = clock.now()
-    ended = approvals.reap(store, now)
-    removed = access_requests.remove_ended(store, now)
-    if not ended and not removed:
-        return housekeeping.IDLE
-    return f"{ended} requests ended, {removed} grants removed"
+class Reaper:
+    """Ends requests that nobody else will, and removes the access for a time that is over."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._silent: frozenset[int] = frozenset()  # whose worker was silent the last time
+
+    def run(self) -> str:
+        """Return what was done in one line."""
+        now = self._clock.now()
+        silent = approvals.silent(self._store, now)
+        ended = approvals.reap(self._store, now, silent_before=self._silent)
+        self._silent = silent
+        removed = access_requests.remove_ended(self._store, now)
+        if not ended and not removed:
+            return housekeeping.IDLE
+        return f"{ended} requests ended, {removed} grants removed"
 
 
 def refresh_catalogs(config: Config, store: Store, clock: Clock) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,6 +37,7 @@ from appliance.store.approval_rows import (
 )
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
+from appliance.store.workers import Worker
 
 __all__ = [
     "after_restore",
@@ -47,6 +48,7 @@ __all__ = [
     "outcomes",
     "reap",
     "settle",
+    "silent",
     "waiting_for",
 ]
 
@@ -145,20 +147,26 @@ def decide(
         return request_of(row_of(request_id))
 
 
-def reap(store: Store, now: datetime) -> int:
-    """End what nobody else will: requests whose process or time has gone; return how many."""
-    row = ApprovalRow
-    alive = {worker.name: worker.started_at for worker in workers.live(store, now)}
+def reap(store: Store, now: datetime, *, silent_before: Collection[int] | None = None) -> int:
+    """End what nobody else will: requests whose process or time has gone; return how many.
+
+    A worker that is only silent may come back (the store was away for all): of its requests
+    those end that were in ``silent(store, …)`` some time ago. None: all of them.
+    """
     ended = 0
-    with store.reading():
-        columns = (row.id, row.kind, row.worker, row.created_at, row.expires_at)
-        waiting = list(row.select(*columns).where(row.state == _WAITING).order_by(row.id))
-    for found in waiting:
-        state, reason = _fate(found, alive, now)
+    seen = {worker.name: worker for worker in workers.known(store)}
+    for found in _waiting_rows(store):
+        state, reason = _fate(found, seen.get(found.worker), now, silent_before)
         if state is not None:
             with change(store, system_actor("scheduler"), now) as doing:
                 ended += _end(doing, found.id, state, "", reason)
     return ended
+
+
+def silent(store: Store, now: datetime) -> frozenset[int]:
+    """Return the waiting requests whose worker has not been heard of for a while."""
+    live = {worker.name for worker in workers.live(store, now)}
+    return frozenset(row.id for row in _waiting_rows(store) if row.worker not in live)
 
 
 def after_restore(doing: Change) -> None:
@@ -176,12 +184,23 @@ def after_restore(doing: Change) -> None:
     pre_approvals.revoke_all(doing, _RESTORED)
 
 
-def _fate(row: Any, alive: dict[str, datetime], now: datetime) -> tuple[RequestState | None, str]:
+def _waiting_rows(store: Store) -> list[Any]:
+    row = ApprovalRow
+    with store.reading():
+        columns = (row.id, row.kind, row.worker, row.created_at, row.expires_at)
+        return list(row.select(*columns).where(row.state == _WAITING).order_by(row.id))
+
+
+def _fate(
+    row: Any, worker: Worker | None, now: datetime, silent_before: Collection[int] | None
+) -> tuple[RequestState | None, str]:
     if row.kind != RequestKind.STATEMENT:
         over = row.expires_at <= now
         return (RequestState.TIMEOUT, _TIME_OVER) if over else (None, "")
-    started = alive.get(row.worker)
-    if started is None or started > row.created_at:  # gone, or another one has its name now
+    if worker is None or worker.started_at > row.created_at:  # gone, or another has its name
+        return RequestState.WITHDRAWN, _WORKER_GONE
+    is_silent = worker.seen_at <= now - workers.ALIVE
+    if is_silent and (silent_before is None or row.id in silent_before):
         return RequestState.WITHDRAWN, _WORKER_GONE
     if row.expires_at + _OVERDUE <= now:
         return RequestState.TIMEOUT, _TIME_OVER

@@ -57,8 +57,13 @@ def gone(store: Store, worker: str, pid: int) -> None:
 
 def live(store: Store, now: datetime) -> list[Worker]:
     """Return the workers that were seen within ``ALIVE``, by name."""
+    return [worker for worker in known(store) if worker.seen_at > now - ALIVE]
+
+
+def known(store: Store) -> list[Worker]:
+    """Return the workers that have not said that they end, by name; some may be dead or frozen."""
     with store.reading():
-        query = WorkerRow.select().where(WorkerRow.seen_at > now - ALIVE).order_by(WorkerRow.name)
+        query = WorkerRow.select().order_by(WorkerRow.name)
         return [
             Worker(r.name, r.pid, r.started_at, r.seen_at, r.version, r.sessions) for r in query
         ]

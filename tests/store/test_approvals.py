@@ -8,8 +8,10 @@ from datetime import timedelta
 import pytest
 
 from appliance.approvals.requests import RequestKind, RequestState
+from appliance.clock import ManualClock
 from appliance.entities import PermissionRole
 from appliance.errors import Conflict, Invalid, NotAllowed, NotFound
+from appliance.scheduling import Reaper
 from appliance.sealing import Sealer
 from appliance.store import (
     access_requests,
@@ -312,6 +314,30 @@ def test_a_worker_that_was_started_anew_holds_nothing_of_the_old_one(gate: Store
     workers.beat(gate, LATER, Beat("host/proxy-1", 2, 1, 0))
     assert approvals.reap(gate, LATER) == 1
     assert approvals.get(gate, 1).state is RequestState.WITHDRAWN
+
+
+def test_a_worker_that_is_only_silent_may_come_back(gate: Store) -> None:
+    clock = ManualClock(LATER)
+    reaper = Reaper(gate, clock)
+    workers.beat(gate, NOW, Beat("host/proxy-1", 1, 1, 1))
+    held(gate)
+    assert reaper.run() == "nothing to do"  # the store was away: nobody could say anything
+    clock.advance(timedelta(seconds=10))
+    workers.beat(gate, clock.now(), Beat("host/proxy-1", 1, 1, 1))
+    assert reaper.run() == "nothing to do"
+    clock.advance(timedelta(seconds=10))
+    assert reaper.run() == "nothing to do"
+    assert approvals.get(gate, 1).state is RequestState.WAITING
+    clock.advance(timedelta(seconds=10))
+    assert reaper.run() == "1 requests ended, 0 grants removed"
+    assert approvals.get(gate, 1).state is RequestState.WITHDRAWN
+
+
+def test_a_worker_that_has_said_goodbye_holds_nothing(gate: Store) -> None:
+    workers.beat(gate, NOW, Beat("host/proxy-1", 1, 1, 1))
+    held(gate)
+    workers.gone(gate, "host/proxy-1", 1)
+    assert Reaper(gate, ManualClock(LATER)).run() == "1 requests ended, 0 grants removed"
 
 
 def test_a_restored_store_has_no_yes_that_may_have_been_used(gate: Store) -> None:
