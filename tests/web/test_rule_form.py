@@ -115,7 +115,9 @@ def test_a_wrong_value_is_said_beside_its_field_and_nothing_is_made(
 
 def asked(admin: Browser, **fields: str) -> str:
     """Return what the card beside the form says about a rule as typed."""
-    page = admin.submit("/policies/rules/new", FORM | fields, "/policies/rules/words")
+    page = admin.submit(
+        "/policies/rules/new", FORM | fields, "/policies/rules/words", HX_Request="true"
+    )
     assert page.status_code == 200
     return words(page.text)
 
@@ -126,7 +128,7 @@ def test_a_rule_as_typed_is_said_in_words_and_nothing_is_made(admin: Browser, wo
     assert "Everyone may not run update of more than 1,000 rows on shop → block" in said
     assert "decide" not in said.replace("decides nothing", "")
     assert "it decides nothing" in asked(admin, enabled="")
-    assert "Not a rule yet: Say whom the rule is about" in asked(admin, kinds="")
+    assert "Not a rule yet. Say whom the rule is about" in asked(admin, kinds="")
     assert names(world) == [] and not audit.find(world.store, action="rule.create").items
 
 
