@@ -22,6 +22,7 @@ _WORDS = {
     RequestState.SHUTDOWN: ("gateway stopped", "", "circle-dashed"),
     RequestState.WAITING: ("waiting", "held", "hand"),
 }
+_NOT_LET_THROUGH = "Not run: what the yes was bound to had changed, or the right to it was gone."
 _ENDS = {
     RequestState.TIMEOUT: "Nobody decided in time: not run.",
     RequestState.WITHDRAWN: "The client left before: not run.",
@@ -101,7 +102,7 @@ def _of_line(line: StatementLine, session_id: str, every_s: int) -> Outcome:
         case "sent":
             words, tone = "Running…" if every_s else "Handed over; no answer is recorded.", ""
         case "refused":
-            words, tone, every_s = f"Not let through: {line.reason}.", "bad", 0
+            words, tone, every_s = _NOT_LET_THROUGH, "bad", 0
         case _:
             words, tone, every_s = "The client left before it could run.", "", 0
     return Outcome(words, tone, every_s, session_id, line.seq)

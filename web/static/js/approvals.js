@@ -7,7 +7,7 @@ const news = document.querySelector("[data-news]");
 const onTheirWay = new Set();
 const title = document.title;
 const SETTLES_MS = 600; // a click that was on its way as the cards moved is for nobody
-let movedAt = -SETTLES_MS;
+let settling = 0;
 
 document.addEventListener("htmx:sseBeforeMessage", (event) => {
   if (!event.target.matches("[data-requests]")) return;
@@ -27,10 +27,16 @@ async function reconcile(waiting) {
     onTheirWay.add(number);
     await window.htmx.ajax("GET", `/approvals/${number}/card`, { target: "#queue", swap: "afterbegin" });
     onTheirWay.delete(number);
-    movedAt = performance.now();
+    holdStill();
     const card = document.getElementById(`r-${number}`);
     if (card && news) news.textContent = `New: ${card.querySelector("h2").textContent}`;
   }
+}
+
+function holdStill() {
+  queue.setAttribute("data-settling", "");
+  clearTimeout(settling);
+  settling = setTimeout(() => queue.removeAttribute("data-settling"), SETTLES_MS);
 }
 
 function fetchCard(card) {
@@ -87,7 +93,6 @@ function step(event, card, by) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-decide] [name=decision]");
   if (!button) return;
-  if (event.isTrusted && performance.now() - movedAt < SETTLES_MS) return event.preventDefault();
   const reason = button.form.elements.reason;
   reason.setCustomValidity("");
   if (button.value === "deny" && !reason.value.trim()) {

@@ -50,7 +50,7 @@ function showClock(element) {
 function words(at, now) {
   const seconds = (now - at.getTime()) / 1000;
   const span = Math.abs(seconds);
-  if (span < 45) return seconds >= 0 ? "just now" : "in moments";
+  if (span < 45) return seconds > -3 ? "just now" : "in moments"; // clocks differ by a little
   if (span > RECENT_S) return at.toLocaleDateString("sv"); // 2026-11-23
   const [size, unit] = UNITS.find(([limit]) => span >= limit) || UNITS[2];
   const amount = Math.max(1, Math.round(span / size));
