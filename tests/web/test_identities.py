@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from appliance.entities import IdentityStatus, PermissionRole
-from appliance.store import grants, groups, identities
+from appliance.entities import IdentityStatus, PermissionRole, ProfileMode
+from appliance.store import grants, groups, identities, profiles
+from appliance.store.actors import Actor
 from tests.web.browsing import Browser, words
 from tests.web.conftest import AT, BY, World
 from tests.web.filled import fill
@@ -237,3 +238,15 @@ def test_a_group_that_a_grant_names_stays_and_says_why(admin: Browser, world: Wo
     grants.create(world.store, BY, AT, spec)
     admin.submit("/groups/analysts", {}, to="/groups/analysts/remove")
     assert "a grant names group:analysts" in words(admin.get("/groups/analysts").text)
+
+
+def test_a_machine_says_what_its_profile_does(admin: Browser, world: World) -> None:
+    fill(world)
+    text = words(admin.get("/identities/ci-nightly").text)
+    assert "no profile: all that the rules allow What it ran in 30 days" in text
+    ana = Actor("ana@example.com", "browser")
+    profiles.set_mode(world.store, ana, AT, "ci-nightly", ProfileMode.LEARN)
+    page = admin.get("/identities/ci-nightly").text
+    assert "profile learns nothing is refused by it yet" in words(page)
+    assert 'href="/identities/ci-nightly/profile"' in page
+    assert "/profile" not in admin.get("/identities/ana@example.com").text, "people have none"

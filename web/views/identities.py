@@ -140,6 +140,8 @@ def detail(name: str) -> str:
         identity=identity,
         kind_words=KIND_WORDS,
         reach=reach_of(snapshot, name, now()),
+        profile=snapshot.identities[name].profile if name in snapshot.identities else None,
+        signed=len(snapshot.profiles.get(name, ())),
         targets=tuple(snapshot.targets.values()),
         credentials=credentials.find(store, now=now(), identity=name, size=100).items,
         live=overview.live_sessions(store, identity=name),
