@@ -14,8 +14,9 @@ from appliance.approvals.requests import Estimate, RequestKind, StatementAsk
 from appliance.approvals.terms import Terms
 from appliance.errors import GatepostError
 from appliance.policy.verdict import Verdict
-from appliance.recording.parameters import recorded
+from appliance.recording.parameters import Parameter, recorded
 from appliance.recording.recorder import prepare
+from proxy.counting import RowsQuestion, estimate_of
 from proxy.decision import Decision
 from proxy.holds import Hold, Meaning
 from proxy.wire import bindings
@@ -106,25 +107,41 @@ def why_not(worker: Worker, connection: Connection, verdict: Verdict, name: str)
 
 
 def estimate(worker: Worker, connection: Connection, hold: Hold) -> Estimate:
-    """Ask the target's planner how many rows it would be; blocking."""
+    """Ask the target's planner how many rows it would be, unless it was asked already; blocking."""
     decision, meaning, asked = hold.decision, hold.meaning, hold.asked
     if decision is None or meaning is None:
         raise AssertionError("nothing is known about what is held")
-    admission, codec = connection.admission, connection.session.judge.codec
-    parameters = bindings.bind_parameters(asked.bound, 0, len(asked.bound), asked.types, codec)
+    known = estimate_of(connection.session, asked)
+    if known is not None:
+        return known
+    codec = connection.session.judge.codec
+    path, acting = meaning.search_path, meaning.acting_role
+    return rows_of(worker, connection, RowsQuestion(asked, decision, path, acting, codec))
+
+
+def rows_of(worker: Worker, connection: Connection, question: RowsQuestion) -> Estimate:
+    """Ask the target's planner how many rows a statement would touch; blocking."""
+    admission, asked, codec = connection.admission, question.asked, question.codec
+    role = admission.role
+    if question.acting_role != role.name:
+        return Estimate(None, f"SET ROLE is in force: the planner answers only {role.name}")
+    parameters: tuple[Parameter, ...] = ()
+    if asked.is_bind:
+        size = len(asked.bound)
+        parameters = bindings.bind_parameters(asked.bound, 0, size, asked.types, codec)
     try:
-        secret = targets.open_secret(admission.role, admission.target.id, worker.sealer)
+        secret = targets.open_secret(role, admission.target.id, worker.sealer)
     except GatepostError:
         return Estimate(None, "the role's secret does not open")
     return worker.estimator.ask(
         admission.target,
         admission.database,
-        admission.role.name,
+        role.name,
         secret,
-        meaning.search_path,
+        question.search_path,
         asked.raw.decode(codec, "replace"),
-        parameters if asked.is_bind else (),
-        decision.facts,
+        parameters,
+        question.decision.facts,
         asked.types,
     )
 

@@ -40,6 +40,7 @@ class Decision:
     has_ddl: bool = False
     durable: bool = False
     parts: tuple[Verdict, ...] = ()  # of a script: each statement's, as it is recorded
+    row_limits: tuple[int, ...] = ()  # above each of these numbers of rows other rules decide
 
     @property
     def is_single(self) -> bool:

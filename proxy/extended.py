@@ -6,13 +6,12 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
 from appliance.policy.verdict import Action
 from appliance.recording.recorder import State
-from proxy import held, held_extended, hold_words, refusal
+from proxy import counting, guard, held, held_extended, hold_words, refusal
 from proxy.deciding import (
     FORWARD,
     WAIT,
@@ -54,7 +53,8 @@ def parse(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         return WAIT
     decision, item = found
     types = _types(body, text_end + 1)
-    if held.is_held(session, decision):
+    is_asked = decision.row_limits or held.is_held(session, decision)
+    if is_asked and session.gate.closed is None:
         if held_extended.parse_waits(session, view, pos, end, name, raw, types, decision):
             return WAIT
         item.refusal = None  # it runs nothing: its Bind is what waits
@@ -124,15 +124,18 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     types = prepared.oids if prepared is not None else ()
     if item.refusal is not None and prepared is None:
         item.refusal = _does_not_exist(statement_name)
-    elif session.hold is not None or held.is_held(session, decision):
+    elif session.hold is not None or decision.row_limits or held.is_held(session, decision):
         asked = held_extended.asked_at_bind(session, body, offset, raw, text, types)
-        if held_extended.bind_waits(session, view, pos, end, item, decision, asked):
+        settled = held_extended.settled_bind(session, view, pos, end, item, decision, asked)
+        if settled is None:
             return WAIT
+        decision = settled
     if not item.records and not _record_bind(session, item, decision, body, offset, text, types):
         return WAIT
     session.queue.push(item)
     session.unsynced = True
     if item.refusal is not None:
+        counting.dealt_with(session)
         session.skipping = True
         return refusal.bind(item.refusal)
     bound = prepared or Prepared(raw, decision)
@@ -140,6 +143,7 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     bound.is_recorded = True
     portal = item.portal = Portal(bound, item.records[0], session.judge.policy)
     portal.released_rule = item.released_rule
+    counting.bound(session, portal, decision)
     before = session.portals.get(portal_name) if portal_name else None
     session.portals[portal_name] = portal
     session.touching[portal_key] = session.batch
@@ -197,6 +201,8 @@ def _does_not_exist(statement: bytes) -> Refusal:
 
 
 def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    if session.guard.run is not None:
+        return guard.over(session)
     not_in_copy(session)
     body = bytes(view[pos + 5 : end])
     name_end = body.find(b"\0")
@@ -208,28 +214,10 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
     portal = session.portals.get(name)
     item = InFlight(Kind.EXECUTE, started=time.monotonic())
     item.max_rows = _HEADER.unpack_from(body, name_end + 1)[0]
-    if portal is None:  # a cursor that SQL declared: what it reads was decided at DECLARE
-        shown = name or b"(unnamed)"  # SQL has no way to name that one
-        raw = b'FETCH ALL FROM "' + shown.replace(b'"', b'""') + b'"'
-        decision = session.decide(raw)
-        if decision is None:
-            return WAIT
-        item.refusal = _refuses(session, decision)
-        state = State.SENT if item.refusal is None else State.REFUSED
-        try:
-            item.records = session.record(raw, decision, (), state)[:1]
-        except JournalUnavailable:
-            item.refusal = unrecorded()
-    else:
-        raw, decision = portal.prepared.raw, portal.decision
-        policy = session.judge.policy
-        if portal.policy is not policy:  # what it means was settled at its Bind
-            decision = replace(decision, verdict=policy.decide(decision.facts))
-        item.refusal = _refuses(session, decision, portal.released_rule)
-        item.records = (portal.seq,)
-        if item.refusal is not None:
-            with suppress(JournalUnavailable):
-                item.records = session.record(raw, decision, (), State.REFUSED)[:1]
+    found = _of_cursor(session, name, item) if portal is None else _of_portal(session, portal, item)
+    if found is None:
+        return WAIT
+    raw, decision = found
     item.decision = decision
     item.portal = portal
     item.plan = portal.plan if portal is not None else None
@@ -240,7 +228,42 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
         return refusal.execute(item.refusal)
     session.barrier = session.barrier or decision.barrier
     note_sql_prepare(session, raw, item, decision)
+    if portal is not None and portal.row_limit is not None:
+        return guard.run_execute(session, item, portal, body[:name_end])
     return FORWARD
+
+
+def _of_cursor(session: Session, name: bytes, item: InFlight) -> tuple[bytes, Decision] | None:
+    """Decide on a cursor that SQL declared; None = wait. What it reads was decided at DECLARE."""
+    shown = name or b"(unnamed)"  # SQL has no way to name that one
+    raw = b'FETCH ALL FROM "' + shown.replace(b'"', b'""') + b'"'
+    decision = session.decide(raw)
+    if decision is None:
+        return None
+    item.refusal = _refuses(session, decision)
+    state = State.SENT if item.refusal is None else State.REFUSED
+    try:
+        item.records = session.record(raw, decision, (), state)[:1]
+    except JournalUnavailable:
+        item.refusal = unrecorded()
+    return raw, decision
+
+
+def _of_portal(session: Session, portal: Portal, item: InFlight) -> tuple[bytes, Decision] | None:
+    """Decide again on what was bound; None = wait. What it means was settled at its Bind."""
+    raw, decision = portal.prepared.raw, portal.decision
+    policy = session.judge.policy
+    if portal.policy is not policy:
+        decision = counting.judged_again(policy, portal, decision)
+    item.refusal = _refuses(session, decision, portal.released_rule)
+    item.records = (portal.seq,)
+    if item.refusal is not None:
+        with suppress(JournalUnavailable):
+            item.records = session.record(raw, decision, (), State.REFUSED)[:1]
+    elif portal.row_limit is not None and session.queue:
+        session.wait_for_answers()  # what is guarded is alone on its way
+        return None
+    return raw, decision
 
 
 def _refuses(session: Session, decision: Decision, released_rule: str = "") -> Refusal | None:

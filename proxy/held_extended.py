@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from proxy import held, hold_words
+from proxy import counting, held, hold_words
 from proxy.decision import Decision
 from proxy.holds import Asked
 from proxy.inflight import InFlight, Kind
@@ -53,6 +54,13 @@ def parse_waits(
     bind = bytes(view[found + 5 : found + 1 + _HEADER.unpack_from(view, found + 1)[0]])
     _, _, offset = frontend.bind_names(bind)
     asked = asked_at_bind(session, bind, offset, raw, raw, types)
+    if decision.row_limits:
+        counted = counting.with_rows(session, decision, asked)
+        if counted is None:
+            return True
+        decision = counted
+    if not held.is_held(session, decision):
+        return False
     return not held.settle(session, InFlight(Kind.BIND), decision, asked)
 
 
@@ -86,6 +94,34 @@ def _bind_ahead(session: Session, view: memoryview, pos: int, name: bytes) -> in
             return None  # made anew, or gone, before anybody binds it
         pos = end
     return None
+
+
+def settled_bind(
+    session: Session,
+    view: memoryview,
+    pos: int,
+    end: int,
+    item: InFlight,
+    decision: Decision,
+    asked: Asked,
+) -> Decision | None:
+    """Return what is decided on a Bind by its rows and by a human; None = the client must wait."""
+    if decision.row_limits and session.gate.closed is None:
+        length = _HEADER.unpack_from(view, pos + 1)[0]
+        if length > LARGEST:
+            why = "its parameters are too large"
+            verdict = session.judge.policy.decide(decision.facts, None, why)
+            decision = replace(decision, verdict=verdict)
+        elif end < pos + 1 + length:
+            session.tail_needs = length + 1
+            return None
+        else:
+            counted = counting.with_rows(session, decision, asked)
+            if counted is None:
+                return None
+            decision = counted
+        item.refusal = session.refuses(decision)
+    return None if bind_waits(session, view, pos, end, item, decision, asked) else decision
 
 
 def bind_waits(

@@ -340,6 +340,7 @@ class Judge:
             has_ddl=EffectClass.DDL in classes or EffectClass.UNKNOWN in classes,
             durable=bool(classes & _DURABLE_CLASSES),
             parts=parts_of(facts, verdict),
+            row_limits=policy.row_limits(facts),
         )
 
     @staticmethod

@@ -5,22 +5,24 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import gevent
 import structlog
 
 from appliance import targets
-from appliance.entities import Durability
+from appliance.entities import Durability, ProfileMode
 from appliance.errors import GatepostError, JournalUnavailable, ProtocolError
 from appliance.identity import login as logins
 from appliance.identity.login import Admission, LoginRequest, Refused
 from appliance.identity.scram import mock_verifier
 from appliance.policy.subject import Subject
-from appliance.policy.wording import refusal_text
+from appliance.policy.verdict import Verdict
+from appliance.policy.wording import PROFILE, refusal_text
 from appliance.recording.recorder import SessionRecorder, SessionStart, new_session_id
 from appliance.sql.resolve import setting_facts
-from proxy import startup
+from proxy import asking, startup, startup_settings
 from proxy.arrival import Arrival, Left, is_in
 from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_way
 from proxy.connection import Connection
@@ -229,17 +231,23 @@ class Login:
                 )
             verdict = precedents.policy.decide(setting_facts(name, value))
             if not verdict.is_allow:
+                if verdict.rule == PROFILE:
+                    self._ask_owner(admission, name, value, verdict)
                 message, hint = refusal_text(verdict)
                 return Refused("42501", message, hint, f"start-up parameter {name}: {verdict.rule}")
         return None
 
-    def _begin(
-        self, admission: Admission, upstream: Upstream, received: startup.StartupReceived
-    ) -> Connection:
-        worker, ready = self._worker, upstream.ready
-        request = admission.request
-        durability = admission.target.durability or worker.snapshot.settings.durability
-        start = SessionStart(
+    def _ask_owner(self, admission: Admission, name: str, value: str, verdict: Verdict) -> None:
+        """Record the setting that a profile refused, as a statement: that asks to extend it."""
+        try:
+            start = self._start_of(admission)
+            startup_settings.record_refused(self._worker.journal, start, name, value, verdict)
+        except JournalUnavailable:
+            log.error("a refused setting could not be recorded")
+
+    def _start_of(self, admission: Admission) -> SessionStart:
+        worker, request = self._worker, admission.request
+        return SessionStart(
             session=new_session_id(worker.clock),
             identity=admission.identity.name,
             identity_id=admission.identity.id,
@@ -257,17 +265,26 @@ class Login:
             grant=admission.grant.id,
             reason=request.reason,
             policy_version=worker.snapshot.version,
-            durability=durability,
+            durability=admission.target.durability or worker.snapshot.settings.durability,
             parameters=request.parameters,
             demo=admission.identity.demo,
         )
+
+    def _begin(
+        self, admission: Admission, upstream: Upstream, received: startup.StartupReceived
+    ) -> Connection:
+        worker, ready = self._worker, upstream.ready
+        start = self._start_of(admission)
         recorder = SessionRecorder(worker.journal, start)
+        if admission.identity.profile is not ProfileMode.OFF:
+            policy = worker.precedents(Subject.of(admission)).policy
+            startup_settings.record(recorder, admission.request.settings, policy)
         session = Session(
             recorder,
             worker.gate,
             dict(ready.parameters),
             fastpath=admission.grant.fastpath,
-            is_durable=durability is Durability.DURABLE,
+            is_durable=start.durability is Durability.DURABLE,
             message_limit=worker.snapshot.settings.limits.message_bytes,
         )
         key = worker.cancel_keys.issue(
@@ -276,6 +293,7 @@ class Login:
         connection = Connection(
             worker, self._client, upstream, session, admission, key, self._arrival.source
         )
+        session.guard.ask = partial(asking.rows_of, worker, connection)
         session.doer = Doer(
             admission.identity.name,
             admission.credential.id,

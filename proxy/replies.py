@@ -74,7 +74,7 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
         if turns < 0:
             session.has_more = True  # others have waited long enough for this session
             break
-        handler = TABLE.get(kind)
+        handler = session.table.get(kind)
         if handler is None:
             raise ProtocolError("upstream", f"unexpected message type {chr(kind)}")
         result = handler(session, view, pos, end)

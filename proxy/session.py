@@ -21,6 +21,7 @@ from appliance.recording.recorder import Parameter, SessionRecorder, State
 from appliance.sql.facts import Facts
 from proxy import deciding, replies, requests
 from proxy.commands import AwaitDisk, Command, Prepare, Wait
+from proxy.counting import RowGuard
 from proxy.decision import Decision, Need
 from proxy.holds import Doer, Hold
 from proxy.inflight import InFlight, Kind, Queue
@@ -78,6 +79,7 @@ class Session:
         "failed",
         "fastpath",
         "gate",
+        "guard",
         "has_more",
         "hold",
         "is_durable",
@@ -98,6 +100,7 @@ class Session:
         "skipping",
         "statements",
         "status",
+        "table",
         "tail",
         "tail_needs",
         "target_tail",
@@ -132,6 +135,8 @@ class Session:
         self.doer: Doer
         self.hold: Hold | None = None  # of the message at the head of ``tail``
         self.queue = Queue()
+        self.guard = RowGuard()
+        self.table = replies.TABLE  # what an answer means; another one while a run is guarded
         self.statements: dict[bytes, Prepared] = {}
         self.portals: dict[bytes, Portal] = {}
         self.status = ord("I")  # of the last ReadyForQuery

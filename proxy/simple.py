@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from appliance.errors import ProtocolError
-from proxy import held, refusal
+from proxy import counting, guard, held, refusal
 from proxy.commands import Finish
 from proxy.deciding import (
     FORWARD,
@@ -49,6 +49,8 @@ _KNOWN = {
 
 
 def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    if session.guard.run is not None:
+        return guard.over(session)
     not_in_copy(session)
     if session.barrier and session.queue:
         session.wait_for_answers()
@@ -60,15 +62,21 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     if found is None:
         return WAIT
     decision, item = found
+    if decision.row_limits:
+        counted = guard.counted_query(session, item, raw, decision)
+        if counted is None:
+            return WAIT
+        decision = counted
     if not held.record(session, raw, item, decision):
         return WAIT
     session.queue.push(item)
     session.statements.pop(b"", None)
     if item.refusal is not None:
+        counting.dealt_with(session)
         return refusal.query(item.refusal)
     note_sql_prepare(session, raw, item, decision)
     session.barrier = session.barrier or decision.barrier
-    return FORWARD
+    return guard.run_query(session, item, raw, decision) if decision.row_limits else FORWARD
 
 
 def _text(view: memoryview, start: int, end: int) -> bytes:

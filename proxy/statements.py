@@ -34,10 +34,13 @@ class Portal:
     __slots__ = (
         "decision",
         "is_done",
+        "known_rows",
         "plan",
         "policy",
         "prepared",
         "released_rule",
+        "row_key",
+        "row_limit",
         "rows",
         "seq",
     )
@@ -48,6 +51,9 @@ class Portal:
         self.policy = policy  # by which it was decided
         self.seq = seq
         self.released_rule = ""  # the rule whose hold an approval ended
+        self.row_limit: int | None = None  # more rows than these are taken back
+        self.row_key = b""  # under which their number is remembered
+        self.known_rows: int | None = None  # by which it was decided; None = nobody asked
         self.plan = prepared.plan  # or that of Describe of the portal
         self.rows = 0  # handed out so far by partial Executes
         self.is_done = False  # its outcome is known

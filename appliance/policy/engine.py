@@ -144,7 +144,10 @@ class Policy:
         if facts.refusal or len(facts.statements) != 1 or not _counts(facts.statements[0]):
             return ()
         of_rules = {rule.compiled.rule.rows_over for rule in self._concerning()} - {None}
-        deciders = _deciders(self.decide(facts))
+        verdict = self.decide(facts)
+        if verdict.action is Action.BLOCK:
+            return ()
+        deciders = _deciders(verdict)
         found = []
         for limit in sorted(limit for limit in of_rules if limit is not None):
             above = _deciders(self._judge(facts, limit + 1, ""))
@@ -287,7 +290,10 @@ class Policy:
             return Verdict(action, DEFAULT, reason, hint)
         rule = decider.compiled.rule
         hint = "" if action is Action.ALLOW else rule_hint(rule)
-        many = "" if rule.rows_over is None else rows_words(rule.rows_over, rows, why)
+        many = ""
+        if rule.rows_over is not None:
+            returned = statement.kind == "SelectStmt"
+            many = rows_words(rule.rows_over, rows, why, returned=returned)
         reason = rule_reason(action, rule.message, effect, statement.unknown, many)
         return Verdict(action, rule.name, reason, hint)
 
@@ -328,6 +334,11 @@ def _counts(statement: Statement) -> bool:
         return False
     named = {e.relation for e in statement.effects if e.cls is not _E.SELECT and not e.via}
     return len(named) <= 1 and all(e.cls in counted for e in statement.effects)
+
+
+def changes_only_looks(facts: Facts) -> bool:
+    """Return whether statements do nothing but set how values look: no profile asks for those."""
+    return all(_only_looks(part, effect) for part in facts.statements for effect in part.effects)
 
 
 def _only_looks(statement: Statement, effect: Effect) -> bool:

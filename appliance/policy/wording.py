@@ -44,12 +44,13 @@ def rule_reason(action: Action, message: str, effect: Effect, unknown: str, rows
     return f"{doing} is not allowed"
 
 
-def rows_words(limit: int, rows: int | None, why: str = "") -> str:
+def rows_words(limit: int, rows: int | None, why: str = "", *, returned: bool = False) -> str:
     """Say how many rows it would be, and how many a rule lets by."""
+    verb = "return" if returned else "touch"
+    because = f": {why}" if why else ""
     if rows is None:
-        because = f": {why}" if why else ""
-        return f"could touch any number of rows (limit {limit:,}){because}"
-    return f"would touch {rows:,} row{'' if rows == 1 else 's'} (limit {limit:,})"
+        return f"could {verb} any number of rows (limit {limit:,}){because}"
+    return f"would {verb} {rows:,} row{'' if rows == 1 else 's'} (limit {limit:,}){because}"
 
 
 def rule_hint(rule: PolicyRule) -> str:

@@ -11,6 +11,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any
 
 import orjson
@@ -52,7 +53,7 @@ WITH RECURSIVE rels AS (
   UNION ALL SELECT 'pg_catalog.pg_constraint'::regclass, oid, conrelid FROM pg_catalog.pg_constraint
   UNION ALL SELECT 'pg_catalog.pg_rewrite'::regclass, oid, ev_class FROM pg_catalog.pg_rewrite
 )
-SELECT c.oid::regclass::text FROM rels JOIN pg_catalog.pg_class c USING (oid)
+SELECT c.oid::pg_catalog.regclass::text FROM rels JOIN pg_catalog.pg_class c USING (oid)
 WHERE c.relkind NOT IN ('r', 'p', 'v', 'm', 'S')
 UNION ALL
 SELECT p.rel::regclass::text FROM parts p JOIN pg_catalog.pg_depend d USING (classid, objid)
@@ -63,6 +64,13 @@ WHERE p.rel IN (SELECT oid FROM rels) AND d.refobjid >= 16384
       AND d.refobjid NOT IN (SELECT oid FROM rels)))
 LIMIT 1
 """
+
+_SIZE_SQL = b"""
+SELECT c.reltuples::pg_catalog.int8, pg_catalog.int8div(pg_catalog.pg_relation_size(c.oid),
+  pg_catalog.current_setting('block_size')::pg_catalog.int8)
+FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.=) %s::pg_catalog.regclass
+"""
+_GUESSED_PAGES = 10
 
 
 class Estimator:
@@ -194,9 +202,12 @@ def _asked(
     values, formats = _wire(parameters)
     oids = [types[index] if index < len(types) else 0 for index in range(len(values))]
     explain = b"EXPLAIN (FORMAT JSON, VERBOSE, COSTS) " + text.encode()
-    row = _value(connection.pgconn, explain, values, oids, formats)
+    plans = orjson.loads(_value(connection.pgconn, explain, values, oids, formats))
+    found = _rows(plans)
+    if found.rows:
+        found = _tempered(connection, plans[0]["Plan"], found.rows)
     connection.execute(b"ROLLBACK")
-    return _rows(orjson.loads(row))
+    return found
 
 
 def _wire(parameters: Sequence[Parameter]) -> tuple[list[bytes | None], list[int]]:
@@ -262,6 +273,24 @@ def _rows(plans: list[dict[str, Any]]) -> Estimate:
         node for node in top.get("Plans", ()) if node["Parent Relationship"] in ("Outer", "Member")
     ]
     return Estimate(sum(int(node["Plan Rows"]) for node in sources))
+
+
+def _tempered(connection: Connection, top: Mapping[str, Any], rows: int) -> Estimate:
+    """Take back what the planner adds for a small table that was never analysed: ten pages of it.
+
+    https://github.com/postgres/postgres/blob/REL_18_STABLE/src/backend/access/table/tableam.c
+    (table_block_relation_estimate_size). Elsewhere a new table of three rows has thousands.
+    """
+    scanned = [node for node in _nodes(top) if "Scan" in node["Node Type"]]
+    if len(scanned) != 1 or "Relation Name" not in scanned[0]:
+        return Estimate(rows)
+    (node,) = scanned
+    name = f"{_quoted(node['Schema'])}.{_quoted(node['Relation Name'])}"
+    row = connection.execute(_SIZE_SQL, (name,), prepare=False).fetchone()
+    if row is None or row[0] != -1 or not isinstance(row[1], int):
+        return Estimate(rows)
+    pages = min(row[1], _GUESSED_PAGES)
+    return Estimate(ceil(rows * pages / _GUESSED_PAGES))
 
 
 def _nodes(top: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

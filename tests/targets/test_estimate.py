@@ -47,6 +47,8 @@ CREATE TRIGGER t BEFORE UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION on_updat
 CREATE SCHEMA other; CREATE TABLE other.orders (id int);
 INSERT INTO other.orders SELECT generate_series(1, 70);
 ANALYZE;
+CREATE TABLE new (n int); INSERT INTO new SELECT generate_series(1, 200);
+CREATE TABLE newest (n int);
 """
 
 
@@ -128,6 +130,13 @@ def test_parameters_are_taken_as_they_came(world: World) -> None:
     assert world.ask(text, None).rows is not None
     assert "too large" in world.ask(text, CutValue("1", 70_000)).why
     assert world.ask(text, "ten").rows is None
+
+
+def test_a_small_table_that_was_never_analysed_is_taken_for_what_it_is(world: World) -> None:
+    assert 200 <= (world.ask("SELECT * FROM new").rows or 0) <= 300
+    assert 200 <= (world.ask("DELETE FROM new").rows or 0) <= 300
+    assert world.ask("UPDATE newest SET n = 1").rows == 0
+    assert world.ask("INSERT INTO newest VALUES (1), (2)").rows == 2
 
 
 def test_names_are_looked_up_in_the_sessions_search_path(world: World) -> None:
