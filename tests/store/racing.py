@@ -16,7 +16,7 @@ from datetime import timedelta
 import orjson
 
 from appliance.approvals.requests import RequestState, Settlement
-from appliance.errors import Conflict
+from appliance.errors import Conflict, StoreUnavailable
 from appliance.store import approvals
 from appliance.store.database import Store, open_store
 from tests.store.approving import AS_BO, AS_CY, machine
@@ -47,6 +47,15 @@ def _decide(store: Store, request_id: int, approve: bool) -> Told:
 
 def _settle(state: RequestState) -> Callable[[Store, int], Told]:
     return lambda store, number: _told(approvals.settle(store, LATER, number, state, by=state))
+
+
+def _insisting(act: Callable[[Store, int], Told], store: Store, number: int) -> Told:
+    """Try until the store answers: SQLite lets nobody in for seconds when so many want to."""
+    while True:
+        try:
+            return act(store, number)
+        except StoreUnavailable:  # then nothing was changed
+            continue
 
 
 def _told(settlement: Settlement) -> Told:
@@ -80,7 +89,7 @@ def run(url: str, job: str, first: int, last: int, start: Callable[[], None]) ->
         try:
             for number in range(first, last):
                 # each starts with another of four neighbours, so that each wins now and then
-                told.append(act(store, number ^ turn if job == "end" else number))
+                told.append(_insisting(act, store, number ^ turn if job == "end" else number))
         except BaseException as error:
             failures.append(error)
 
