@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -14,26 +11,24 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from appliance.demo import browse, sample
+from appliance.demo.check_approvals import ApprovalWalk
 from appliance.demo.process import HOST
 from appliance.demo.running import Demo, Story
+from appliance.demo.steps import (
+    SOON_S,
+    Commands,
+    Step,
+    StepFailed,
+    ended,
+    expect,
+    login_error,
+    one,
+)
 from appliance.embedded import installation
 
 ANA = "ana@example.com"
 CI = "ci-nightly"
 _RULE = "no-ddl-from-machines"
-_SOON_S = 10.0
-
-
-class StepFailed(Exception):
-    """A step did not come out as it must; the text says what came instead."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step: ``run`` returns what was seen, or raises."""
-
-    title: str
-    run: Callable[[], str]
 
 
 def walk(demo: Demo, story: Story) -> int:
@@ -58,6 +53,7 @@ class Walk:
     def __init__(self, demo: Demo, story: Story) -> None:
         self._demo = demo
         self._story = story
+        self._commands = Commands(demo)
         self._mark = f"walk-{time.monotonic_ns():x}"
 
     def steps(self) -> list[Step]:
@@ -76,6 +72,7 @@ class Walk:
             Step("a policy test answers without running anything", self._policy_test),
             Step("an export, applied, changes nothing", self._round_trip),
             Step("the page answers and the admin signs in", self._page),
+            *ApprovalWalk(self._demo, self._commands).steps(),
             Step("killing a session ends it with 57P01", self._kill),
             Step("revoking a credential ends its session and its logins", self._revoke),
         ]
@@ -83,14 +80,14 @@ class Walk:
     # what a client sees
 
     def _query(self) -> str:
-        with self._as(ANA) as connection:
+        with self._commands.connect(ANA) as connection:
             (count,) = one(connection.execute("SELECT count(*) FROM customers"))
         with self._demo.server.connect(sample.TARGET) as direct:
             expect(one(direct.execute("SELECT count(*) FROM customers")), (count,))
         return f"{count} customers, as on the server itself"
 
     def _extended(self) -> str:
-        with self._as(ANA) as connection:
+        with self._commands.connect(ANA) as connection:
             for number in (1, 2, 3):
                 row = one(
                     connection.execute(
@@ -130,14 +127,14 @@ class Walk:
         return f"{len(done.stdout.splitlines())} relations"
 
     def _refused_ddl(self) -> str:
-        with self._as(CI) as connection:
+        with self._commands.connect(CI) as connection:
             error = refused(connection, "CREATE TABLE smuggled (id int)")
             expect(one(connection.execute("SELECT 1")), (1,))
         self._expect_no_table("smuggled")
         return f"{error.diag.message_primary}; the session lives on"
 
     def _transaction(self) -> str:
-        with self._as(CI) as connection:
+        with self._commands.connect(CI) as connection:
             connection.execute("BEGIN")
             refused(connection, "ALTER TABLE orders ADD COLUMN smuggled int")
             expect(connection.info.transaction_status, TransactionStatus.INERROR)
@@ -166,7 +163,7 @@ class Walk:
     # what the record says
 
     def _record(self) -> str:
-        with self._as(CI, self._mark) as connection:
+        with self._commands.connect(CI, self._mark) as connection:
             connection.execute("SELECT count(*) FROM orders WHERE status = %s", ("new",))
             refused(connection, "DROP TABLE orders")
         shown = self._session(self._mark)
@@ -183,20 +180,20 @@ class Walk:
 
     def _replay(self) -> str:
         session = self._session(self._mark)["id"]
-        done = self._run("session", "replay", session, "--speed", "1000")
+        done = self._commands.run("session", "replay", session, "--speed", "1000")
         if "DROP TABLE orders" not in done:
             raise StepFailed(done)
         return f"{len(done.splitlines())} lines"
 
     def _history(self) -> str:
-        listed = self._json("session", "list", "--json")
+        listed = self._commands.json("session", "list", "--json")
         found = len(listed)
         if not found:
             raise StepFailed("no session is listed")
         return f"{self._story.sessions} executed, {self._story.refused} statements refused"
 
     def _verify(self) -> str:
-        return " ".join(self._run("audit", "verify").split())
+        return " ".join(self._commands.run("audit", "verify").split())
 
     def _policy_test(self) -> str:
         done = self._demo.serve.run(
@@ -208,10 +205,10 @@ class Walk:
 
     def _round_trip(self) -> str:
         path = self._demo.data_dir / "exported.yml"
-        path.write_text(self._run("export"))
-        before = self._run("export")
-        said = self._run("apply", str(path), "--prune")
-        expect(self._run("export"), before)
+        path.write_text(self._commands.run("export"))
+        before = self._commands.run("export")
+        said = self._commands.run("apply", str(path), "--prune")
+        expect(self._commands.run("export"), before)
         return " ".join(said.split())
 
     # what an admin does
@@ -221,63 +218,36 @@ class Walk:
 
     def _kill(self) -> str:
         mark = f"{self._mark}-kill"
-        with self._as("bo@example.com", mark) as connection:
+        with self._commands.connect("bo@example.com", mark) as connection:
             connection.execute("SELECT 1")
-            self._run("session", "kill", self._session(mark)["id"])
+            self._commands.run("session", "kill", self._session(mark)["id"])
             return ended(connection)
 
     def _revoke(self) -> str:
-        issued = self._json("credential", "issue", "report-bot", "--json")
+        issued = self._commands.json("credential", "issue", "report-bot", "--json")
         self._demo.wait_for_workers()
         dsn = self._demo.serve.dsn("report-bot", issued["secret"], sample.TARGET)
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("SELECT 1")
-            self._run("credential", "revoke", str(issued["id"]))
+            self._commands.run("credential", "revoke", str(issued["id"]))
             seen = ended(connection)
         self._demo.wait_for_workers()  # the session's own worker was the first to know
         login_error(dsn)
         return seen
 
-    def _as(self, identity: str, application: str = "") -> psycopg.Connection[tuple[Any, ...]]:
-        dsn = self._demo.dsn(identity, application=application)
-        return psycopg.connect(dsn, autocommit=True)
-
     def _session(self, application: str) -> dict[str, Any]:
         """Return `session show --json` of the session with this application name."""
-        deadline = time.monotonic() + _SOON_S
+        deadline = time.monotonic() + SOON_S
         while True:
-            for entry in self._json("session", "list", "--json"):
+            for entry in self._commands.json("session", "list", "--json"):
                 if entry["application_name"] == application:
-                    return dict(self._json("session", "show", str(entry["id"]), "--json"))
+                    return dict(self._commands.json("session", "show", str(entry["id"]), "--json"))
             if time.monotonic() > deadline:
                 raise StepFailed(f"no session of {application} is listed")
-
-    def _json(self, *arguments: str) -> Any:
-        return json.loads(self._run(*arguments))
-
-    def _run(self, *arguments: str) -> str:
-        done = self._demo.serve.run(*arguments)
-        if done.returncode:
-            raise StepFailed(f"gatepost {' '.join(arguments)}: {done.stderr or done.stdout}")
-        return done.stdout
 
     def _expect_no_table(self, name: str) -> None:
         with self._demo.server.connect(sample.TARGET) as direct:
             expect(one(direct.execute("SELECT to_regclass(%s) IS NULL", (name,))), (True,))
-
-
-def expect(found: object, wanted: object) -> None:
-    """Raise StepFailed unless both are equal."""
-    if found != wanted:
-        raise StepFailed(f"expected {wanted!r}, got {found!r}")
-
-
-def one(cursor: psycopg.Cursor[tuple[Any, ...]]) -> tuple[Any, ...]:
-    """Return the first row."""
-    row = cursor.fetchone()
-    if row is None:
-        raise StepFailed("no row came")
-    return row
 
 
 def refused(
@@ -293,26 +263,3 @@ def refused(
             raise StepFailed(f"{message} {hint}") from None
         return error
     raise StepFailed(f"it ran: {text}")
-
-
-def login_error(dsn: str) -> str:
-    """Return the error of a login that must fail."""
-    try:
-        psycopg.connect(dsn).close()
-    except psycopg.OperationalError as error:
-        return " ".join(str(error).split())
-    raise StepFailed("the login succeeded")
-
-
-def ended(connection: psycopg.Connection[tuple[Any, ...]]) -> str:
-    """Wait for the server to end a session; return its words."""
-    deadline = time.monotonic() + _SOON_S
-    while time.monotonic() < deadline:
-        try:
-            connection.execute("SELECT 1")
-        except psycopg.errors.AdminShutdown as error:
-            return f"57P01 {error.diag.message_primary}"
-        except psycopg.errors.QueryCanceled:
-            continue  # what runs is cancelled first; the end comes right after
-        time.sleep(0.05)
-    raise StepFailed("the session still lives")
