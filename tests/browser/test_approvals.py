@@ -153,9 +153,9 @@ def test_two_taps_on_a_phone_from_the_mail(chromium: Browser, shown: str, orders
     now, by = datetime.now(UTC), Actor("tests", "system")
     roles = frozenset({PermissionRole.APPROVER})
     accounts.create(orders.store, by, now, BO, PASSWORD, permission_roles=roles)
-    look = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    look: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
     with (
-        window(chromium, shown, orders, **look) as page,
+        window(chromium, shown, orders, is_mobile=True, **look) as page,
         closing(orders.connect()) as connection,
     ):
         client = Client(connection, "DELETE FROM orders -- by thumb")
