@@ -96,8 +96,10 @@ def waits(rule: PolicyRule, snapshot: Snapshot) -> str:
             f"refused at once with a request number that can be decided for {timeout}; "
             f"after a yes the same statement passes once within {_span(rule.retry_s)}"
         )
-    inside = _span(snapshot.settings.hold_in_transaction_s)
-    return f"waits up to {timeout}, inside a transaction up to {inside}"
+    inside = snapshot.settings.hold_in_transaction_s
+    if inside >= (rule.timeout_s or snapshot.settings.hold_timeout_s):
+        return f"waits up to {timeout}"
+    return f"waits up to {timeout}, inside a transaction up to {_span(inside)}"
 
 
 def _span(number: int) -> str:
