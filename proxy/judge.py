@@ -254,7 +254,7 @@ class Judge:
             for statement in facts.statements
         )
         if bound or facts.needs_catalog:
-            depends = self._precedents.depends_on_objects or facts.needs_catalog
+            depends = self._precedents.depends_on_objects or facts.needs_catalog or facts.by_path
             asks = can_ask and not self._is_lost
             if asks and self._names_dirty and (self._state is None or depends):
                 return Need.STATE
@@ -266,6 +266,8 @@ class Judge:
         decision = slow.decision if slow else self._decision(facts, self._precedents.policy)
         private = any(s.executes is not None for s in facts.statements) or facts.needs_catalog
         private = private or self._is_lost
+        # A rule on classes alone is not asked again when the search_path has changed.
+        private = private or (facts.by_path and not self._precedents.depends_on_objects)
         self._is_lost = False
         if not private and len(raw) <= _CACHED_TEXT:
             cache = self._bound if bound else self._free

@@ -60,6 +60,10 @@ _UNKNOWABLE = frozenset(
         "database_to_xml",
         "database_to_xmlschema",
         "database_to_xml_and_xmlschema",
+        "pg_logical_slot_get_changes",
+        "pg_logical_slot_get_binary_changes",
+        "pg_logical_slot_peek_changes",
+        "pg_logical_slot_peek_binary_changes",
         "connectby",
         "xpath_table",
     }

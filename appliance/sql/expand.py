@@ -31,6 +31,27 @@ _THROUGH_VIEWS = frozenset(
         EffectClass.DCL,
     }
 )
+_ON_ROWS = (
+    EffectClass.SELECT,
+    EffectClass.INSERT,
+    EffectClass.UPDATE,
+    EffectClass.DELETE,
+    EffectClass.MERGE,
+    EffectClass.TRUNCATE,
+    EffectClass.COPY_IN,
+    EffectClass.COPY_OUT,
+)
+# Statistics hold values of the tables: those columns do.
+# What is read of a materialized view was read of its tables before.
+_COPIED = frozenset({EffectClass.SELECT, EffectClass.COPY_OUT, EffectClass.COPY_PROGRAM})
+_STATISTICS = frozenset({"pg_stats", "pg_stats_ext", "pg_stats_ext_exprs", "pg_statistic"}) | {
+    "pg_statistic_ext_data"
+}
+_STATISTICS_COLUMNS = frozenset(
+    {"most_common_vals", "histogram_bounds", "most_common_elems", "range_bounds_histogram"}
+    | {"most_common_val_nulls", "stxdmcv", "stxdexpr", "stxddependencies"}
+    | {f"stavalues{number}" for number in range(1, 6)}
+)
 _EVENTS = {
     EffectClass.INSERT: "insert",
     EffectClass.COPY_IN: "insert",
@@ -94,6 +115,8 @@ class Expansion:
             via=via,
             exempt=exempt or bool(relation.owner),
         )
+        if relation.is_system and relation.name.name in _STATISTICS:
+            self._statistics(relation, columns, via)
         key = (cls, relation.oid, without_where, columns)
         if key in self._seen:
             return
@@ -114,6 +137,22 @@ class Expansion:
             self._cascade(relation)
         if cls is EffectClass.DELETE:
             self._delete_cascade(relation, without_where)
+
+    def moved(
+        self, relation: Relation, columns: tuple[str, ...] | None, becomes: Name | None
+    ) -> None:
+        """Add that a relation gets another name, schema or parent.
+
+        A rule names what it protects. What is called differently afterwards it would not know any
+        more, so this counts, for rules that name the relation, as all that could be done to it.
+        """
+        name = relation.name
+        if becomes is not None:
+            made = Name(becomes.schema or name.schema, becomes.name or name.name)
+            self._effects.add(EffectClass.DDL, made)
+        for cls in _ON_ROWS:
+            self._effects.add(cls, name, columns=columns, without_where=True, exempt=True)
+            self._ancestors(cls, relation.oid, columns, True, str(name), set())
 
     def reached(
         self, cls: EffectClass, reach: Reach, via: str, *, without_where: bool = False
@@ -156,17 +195,24 @@ class Expansion:
             self.changes_state = True
         self._flag(name)
 
-    def function(self, cls: EffectClass, function: Function, via: str = "") -> None:
-        """Add a function that is not built in, and what its body does if that is SQL."""
+    def function(
+        self, cls: EffectClass, function: Function, via: str = "", *, by_name: bool = False
+    ) -> None:
+        """Add a function that is not built in, and what its body does.
+
+        ``by_name``: it is dropped, renamed, granted …, so that nothing is run or will be by that.
+        """
         name = function.name
         is_system = name.schema == "information_schema"
-        self._effects.add(cls, None, name, via=via, exempt=is_system)
+        renamed = by_name and cls in (EffectClass.SELECT, EffectClass.CALL)
+        self._effects.add(cls, None, name, via=via, exempt=is_system or renamed)
         self._flag(name.name)
         # Who may make a function in C may do anything; it is no way to change a session unseen.
+        # What a body does is known, but another worker's client may have replaced it since.
         if not (function.language in _OPAQUE_LANGUAGES and function.volatility != "v"):
             self.changes_state = self.changes_state or not is_system
         key = (function.oid, function.search_path or self._scope.path)
-        if is_system or key in self._bodies:
+        if is_system or by_name or key in self._bodies:
             return
         self._bodies.add(key)
         through = f"{name}()"
@@ -176,7 +222,8 @@ class Expansion:
         parsed = self._catalog.body(function)
         if parsed is not None:
             self._definition(parsed, function.search_path, through)
-        elif function.language not in _READABLE:
+            return
+        if function.language not in _READABLE:
             self.unknown = self.unknown or f"function {name}() is written in {function.language}"
 
     def operator(self, cls: EffectClass, name: Name, path: tuple[str, ...] | None) -> None:
@@ -248,7 +295,8 @@ class Expansion:
     def _rules(
         self, cls: EffectClass, relation: Relation, without_where: bool, through: str
     ) -> None:
-        if relation.kind == "v" and cls in _THROUGH_VIEWS:
+        shows = relation.kind == "v" or (relation.kind == "m" and cls in _COPIED)
+        if shows and cls in _THROUGH_VIEWS:
             self._definition_of(cls, relation, without_where, through, exempt=relation.is_system)
         event = _EVENTS.get(cls)
         for rule in self._catalog.rules(relation.oid) if event else ():
@@ -268,6 +316,12 @@ class Expansion:
                     self.relation(cls, base, without_where=without_where, via=via, exempt=exempt)
             for name in rule.reach.functions:
                 self.named_function(EffectClass.SELECT, name, via, exempt=exempt)
+
+    def _statistics(self, relation: Relation, columns: tuple[str, ...] | None, via: str) -> None:
+        """Statistics show values of any table; how many rows and how wide is no secret."""
+        through_system = via.startswith(("pg_catalog.", "information_schema."))
+        if not through_system and (columns is None or _STATISTICS_COLUMNS.intersection(columns)):
+            self.unknown = self.unknown or f"{relation.name.name} shows values of any table"
 
     def _delete_cascade(self, relation: Relation, without_where: bool) -> None:
         """DELETE carries on where a foreign key says CASCADE, and changes where it says SET."""

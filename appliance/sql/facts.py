@@ -149,11 +149,14 @@ class Facts:
     ``refusal``: "" or why no rule is even asked (tokens depend on standard_conforming_strings,
     invalid UTF-8, NUL): the text is refused whatever the policy. ``needs_catalog``: a relation
     that the catalog does not know was named: refresh and resolve once more before deciding.
+    ``by_path``: functions of one name stand in several schemas, so that even the classes of the
+    effects depend on the search_path.
     """
 
     statements: tuple[Statement, ...]
     refusal: str = ""
     needs_catalog: bool = False
+    by_path: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ class Use:
     """A relation while a statement is being walked; ``freeze`` makes the value of it."""
 
     __slots__ = (
+        "becomes",
         "cascades",
         "cls",
         "columns",
         "created",
         "maybe",
+        "moves",
         "name",
         "only",
         "optional",
@@ -35,6 +37,8 @@ class Use:
         self.temporary = False
         self.reads = False
         self.cascades = False
+        self.moves = False
+        self.becomes: Name | None = None
 
     def touch(self, column: str) -> None:
         if self.columns is not None:
@@ -60,6 +64,8 @@ class Use:
             self.temporary,
             self.reads,
             self.cascades,
+            self.moves,
+            self.becomes,
         )
 
 

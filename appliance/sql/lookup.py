@@ -34,12 +34,16 @@ class Found:
 
 
 class Scope:
-    """Names as one session sees them, while a script is being resolved."""
+    """Names as one session sees them, while a script is being resolved.
+
+    ``by_path``: what was looked up so far may do something else with another search_path.
+    """
 
     def __init__(self, catalog: Catalog, names: NameContext) -> None:
         self.catalog = catalog
         self.names = names
         self.created: dict[str, Name] = {}
+        self.by_path = False
         self.path = None if names.search_path is None else self._path(names.search_path)
 
     def _path(self, path: tuple[str, ...]) -> tuple[str, ...]:
@@ -119,6 +123,7 @@ class Scope:
         found = self.catalog.functions(name.name)
         if name.schema is not None:
             return [function for function in found if function.name.schema == name.schema]
+        self.by_path |= len({function.name.schema for function in found}) > 1
         if self.path is None:
             return list(found)
         # Which of several schemas wins depends on argument types: each may be meant.

@@ -112,6 +112,8 @@ class StatementNames:
                 cascades=use.cascades,
                 exempt=bool(self._via) and relation.is_system,
             )
+            if use.moves:
+                self._expansion.moved(relation, use.columns, use.becomes)
         if meaning.is_empty:
             self._not_found(use)
         elif meaning.doubt:
@@ -159,6 +161,8 @@ class StatementNames:
         for use in parsed.schemas:
             for relation in self._scope.catalog.in_schema(use.schema):
                 self._expansion.relation(use.cls, relation, via=use.schema)
+                if use.moves:
+                    self._expansion.moved(relation, None, None)
 
     # -- functions and operators -----------------------------------------------------------------
 
@@ -166,7 +170,8 @@ class StatementNames:
         name = call.name
         users = self._scope.functions(name)
         for function in users:
-            self._expansion.function(call.cls, function, self._via)
+            by_name = call.created or call.cls is EffectClass.DCL
+            self._expansion.function(call.cls, function, self._via, by_name=by_name)
         if call.optional:
             return
         if call.created:
@@ -196,7 +201,8 @@ class StatementNames:
             if is_known:
                 return
             name = Name(self._scope.creation_schema(), name.name)
-        self._effects.add(cls, None, name, via=self._via)
+        renamed = cls is EffectClass.SELECT or cls is EffectClass.CALL  # not run by that
+        self._effects.add(cls, None, name, via=self._via, exempt=renamed)
 
     def _no_function(self, call: FunctionUse, columns: frozenset[str]) -> None:
         name = call.name
@@ -244,6 +250,7 @@ class StatementNames:
             scope.forget_path()  # loops run what stands before the change after it
             self._statements(parsed, scope, via, cls)
             self.moves_names = True
+        self._scope.by_path |= scope.by_path
 
     def _statements(self, parsed: Parsed, scope: Scope, via: str, cls: EffectClass | None) -> bool:
         """Add what each statement of a body does; tell whether one changes what names mean."""

@@ -20,7 +20,8 @@ class RelationUse:
     capture it first; -1 stands for a source whose columns are not known here.
     ``only``: ONLY was written. ``created``: need not exist. ``optional``: IF EXISTS.
     ``temporary``: created TEMP. ``reads``: what its definition reads counts too (REFRESH).
-    ``cascades``: TRUNCATE … CASCADE.
+    ``cascades``: TRUNCATE … CASCADE. ``moves``: it is given another name, schema or parent, which
+    could shake off a rule; ``becomes``: what it will be called (what stays is left out).
     """
 
     cls: EffectClass
@@ -34,6 +35,8 @@ class RelationUse:
     temporary: bool = False
     reads: bool = False
     cascades: bool = False
+    moves: bool = False
+    becomes: Name | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +56,14 @@ class FunctionUse:
 
 @dataclass(frozen=True, slots=True)
 class SchemaUse:
-    """Every relation of a schema: GRANT … ON ALL TABLES IN SCHEMA, DROP SCHEMA … CASCADE."""
+    """Every relation of a schema: GRANT … ON ALL TABLES IN SCHEMA, DROP SCHEMA … CASCADE.
+
+    ``moves``: the schema is given another name.
+    """
 
     cls: EffectClass
     schema: str
+    moves: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,7 @@ def _statement(row: dict[str, Any]) -> ParsedStatement:
         for use in row["functions"]
     )
     row["schemas"] = tuple(
-        SchemaUse(EffectClass(use["cls"]), use["schema"]) for use in row["schemas"]
+        SchemaUse(EffectClass(use["cls"]), use["schema"], use["moves"]) for use in row["schemas"]
     )
     row["operators"] = tuple(Name(**name) for name in row["operators"])
     row["types"] = tuple(Name(**name) for name in row["types"])
@@ -159,6 +166,8 @@ def _statement(row: dict[str, Any]) -> ParsedStatement:
 def _relation(use: dict[str, Any]) -> RelationUse:
     use["cls"] = EffectClass(use["cls"])
     use["name"] = Name(**use["name"])
+    if use["becomes"] is not None:
+        use["becomes"] = Name(**use["becomes"])
     if use["columns"] is not None:
         use["columns"] = tuple(use["columns"])
     use["maybe"] = tuple((column, tuple(inner)) for column, inner in use["maybe"])

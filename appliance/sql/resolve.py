@@ -39,7 +39,7 @@ def resolve(parsed: Parsed, catalog: Catalog | None, names: NameContext) -> Fact
         return Facts((), refusal=parsed.refusal)
     script = _Script(catalog, names)
     statements = tuple(script.statement(statement) for statement in parsed.statements)
-    return Facts(statements, needs_catalog=script.needs_catalog)
+    return Facts(statements, needs_catalog=script.needs_catalog, by_path=script.by_path)
 
 
 def setting_facts(name: str, value: str) -> Facts:
@@ -75,6 +75,10 @@ class _Script:
         self._scope = None if catalog is None else Scope(catalog, names)
         self._prepared: dict[str, Facts] = {}
         self.needs_catalog = False
+
+    @property
+    def by_path(self) -> bool:
+        return self._scope is not None and self._scope.by_path
 
     def statement(self, parsed: ParsedStatement) -> Statement:
         effects = Effects()

@@ -87,7 +87,7 @@ STATEMENTS: dict[str, tuple[C, Handler]] = {
     "RefreshMatViewStmt": (C.DDL, utility.refresh),
     "DropStmt": (C.DDL, utility.drop),
     "RenameStmt": (C.DDL, utility.rename),
-    "AlterObjectSchemaStmt": (C.DDL, about_object(C.DDL)),
+    "AlterObjectSchemaStmt": (C.DDL, utility.alter_schema),
     "AlterObjectDependsStmt": (C.DDL, about_object(C.DDL)),
     "AlterOwnerStmt": (C.DDL, about_object(C.DDL)),
     "AlterExtensionContentsStmt": (C.DDL, about_object(C.DDL)),

@@ -161,6 +161,15 @@ def about_object(cls: EffectClass) -> Handler:
 
 def rename(walk: Walk, node: Node, base: Level) -> None:
     kind = node.get("renameType", "")
+    if kind in _RELATIONS and "relation" in node:
+        use = walk.use(_DDL, _range(node["relation"]))
+        use.moves, use.becomes = True, Name(None, node.get("newname", ""))
+    elif kind == "OBJECT_COLUMN" and "relation" in node:
+        walk.use(_DDL, _range(node["relation"]), {node.get("subname", "")}).moves = True
+    elif kind == "OBJECT_SCHEMA":
+        walk.schemas[SchemaUse(_DDL, node.get("subname", ""), moves=True)] = None
+    elif kind in _FUNCTIONS:
+        _moved_function(walk, node)
     if "relation" not in node and not object_name(walk, kind, node.get("object"), _DDL):
         walk.has_own_effects = True
         walk.effect(_DCL if kind == "OBJECT_ROLE" else _DDL)
@@ -169,11 +178,45 @@ def rename(walk: Walk, node: Node, base: Level) -> None:
     walk.push_rest(node, base, "object")
 
 
+def alter_schema(walk: Walk, node: Node, base: Level) -> None:
+    """ALTER … SET SCHEMA."""
+    about_object(_DDL)(walk, node, base)
+    schema = node.get("newschema", "")
+    if node.get("objectType") in _RELATIONS and "relation" in node:
+        use = walk.use(_DDL, _range(node["relation"]))
+        use.moves, use.becomes = True, Name(schema, "")
+        use.optional = bool(node.get("missing_ok"))
+    elif node.get("objectType") in _FUNCTIONS:
+        _moved_function(walk, node)
+
+
+def _moved_function(walk: Walk, node: Node) -> None:
+    """A rule on calls of a function concerns giving it another name."""
+    parts = strings(node.get("object", {}).get("ObjectWithArgs", {}).get("objname"))
+    if parts:
+        for cls in (EffectClass.SELECT, EffectClass.CALL):
+            walk.functions[FunctionUse(cls, name_of(parts), created=True)] = None
+
+
+_PARENTS = frozenset(
+    {"AT_AddInherit", "AT_DropInherit", "AT_AttachPartition", "AT_DetachPartition"}
+    | {"AT_DetachPartitionFinalize"}
+)
+
+
 def alter_table(walk: Walk, node: Node, base: Level) -> None:
     if node.get("objtype") == "OBJECT_FOREIGN_TABLE":
         walk.flag("foreign")
     use = walk.use(_DDL, _range(node["relation"]))
     use.optional = bool(node.get("missing_ok"))
+    for item in node.get("cmds", ()):
+        command = item["AlterTableCmd"]
+        if command.get("subtype") in _PARENTS:
+            use.moves = True
+            other = command.get("def", {})
+            other = other.get("RangeVar") or other.get("PartitionCmd", {}).get("name")
+            if other:
+                walk.use(_DDL, _range(other)).moves = True
     walk.push_rest(node, base, "relation")
 
 

@@ -302,3 +302,34 @@ def test_a_hostile_body_gets_an_answer_soon(shape: str) -> None:
     parsed = Parser().parse(f"DO $gate${text}$gate$")
     assert time.perf_counter() - started < 1.5
     assert parsed.statements[0].kind in ("DoStmt", "")
+
+
+def test_what_is_dropped_or_granted_is_not_run(parser: Parser, bodies: Catalog) -> None:
+    for sql in (
+        "DROP FUNCTION builds(text)",
+        "ALTER FUNCTION builds(text) RENAME TO built",
+        "GRANT EXECUTE ON FUNCTION builds(text) TO app_ro",
+        "CREATE OR REPLACE FUNCTION purge() RETURNS void LANGUAGE plpgsql AS 'BEGIN END'",
+    ):
+        statement, found = one(parser, bodies, sql)
+        assert not statement.unknown
+        assert not any("orders" in effect for effect in found)
+    _, found = one(
+        parser,
+        bodies,
+        "CREATE TRIGGER t AFTER INSERT ON audit FOR EACH STATEMENT EXECUTE FUNCTION purge()",
+    )
+    assert "delete public.orders all" in found
+
+
+def test_functions_of_one_name_in_several_schemas_depend_on_the_path(
+    parser: Parser, bodies: Catalog
+) -> None:
+    for sql, depends in (
+        ("SELECT opaque(1)", True),
+        ("SELECT public.opaque(1)", False),
+        ("SELECT purge()", False),
+        ("DO 'BEGIN PERFORM opaque(1); END'", True),
+        ("SELECT now()", False),
+    ):
+        assert resolve(parser.parse(sql), bodies, SESSION).by_path is depends, sql
