@@ -114,7 +114,8 @@ def set_(identity: str, mode: str, name: str, dry_run: bool, days: int, as_json:
 
 def _imagined(found: Opened, identity: str, mode: ProfileMode, days: int) -> Any:
     signed = profiles.of(found.store, identity, found.now()).signed
-    present = snapshots.load(found.store, found.now())
+    snapshot = snapshots.load(found.store, found.now())
+    present = with_profile(snapshot, identity, ProfileMode.OFF, ())
     return _dry_run.dry_run(found, present, with_profile(present, identity, mode, signed), days)
 
 

@@ -92,6 +92,8 @@ def test_enforcing_shows_first_what_it_would_have_refused(world: World, ran: Rec
     answer = ana.submit(ask, {})
     assert answer.status_code == 303
     assert "is enforced" in words(ana.get(PAGE).text)
+    again = words(ana.get(ask).text)
+    assert "That is so already" in again and "would have refused 3 statements" in again
     assert snapshots.load(world.store, AT).profiles == {"ci-nightly": {COUNT}}
     assert ana.submit(f"{PAGE}/mode/off", {}).status_code == 303
     assert snapshots.load(world.store, AT).profiles == {}
@@ -123,6 +125,17 @@ def test_the_list_is_searched_narrowed_sorted_and_a_file(world: World, ran: Reco
     file = ana.get(f"{PAGE}?format=csv").text
     assert file.startswith("fingerprint,signed,") and f"{COUNT},no" in file
     assert f"{SUM},yes,ana@example.com" in file
+
+
+def test_an_owner_finds_the_way_from_my_access(world: World, ran: Recorder) -> None:
+    profiles.sign(world.store, ANA, AT, "ci-nightly", [COUNT])
+    profiles.set_mode(world.store, ANA, AT, "ci-nightly", ProfileMode.ENFORCE)
+    ran.refused(("drop table orders", DROP))
+    page = world.signed_in("ana@example.com").get("/me")
+    assert f'href="{PAGE}"' in page.text
+    assert "ci-nightly : its statement profile is enforced 1 request" in words(page.text)
+    world.person("eve@example.com")
+    assert "Machines I own" not in words(world.signed_in("eve@example.com").get("/me").text)
 
 
 def test_a_person_has_no_profile(world: World, ran: Recorder) -> None:

@@ -171,7 +171,8 @@ def _mode(wanted: str) -> ProfileMode:
 
 def _dry_run(profile: Profile) -> DryRun:
     store = services().store
-    present = snapshots.load(store, now())
+    snapshot = snapshots.load(store, now())
+    present = with_profile(snapshot, profile.identity, ProfileMode.OFF, ())
     proposed = with_profile(present, profile.identity, ProfileMode.ENFORCE, profile.signed)
     work = Work(off_loop, lambda: time.sleep(0))
     return statement_history.run(store, now(), present, proposed, sql.sql().parser, work=work)
