@@ -64,6 +64,15 @@ def of_identity(store: Store, name: str, limit: int) -> list[Request]:
         return [request_of(r) for r in query.order_by(is_waiting, row.id.desc()).limit(limit)]
 
 
+def example(store: Store, identity: str, fingerprint: str) -> Request | None:
+    """Return the latest request about a fingerprint of an identity; None where there was none."""
+    row = ApprovalRow
+    with store.reading():
+        query = row.select().where((row.identity == identity) & (row.fingerprint == fingerprint))
+        found = query.order_by(row.id.desc()).first()
+        return request_of(found) if found else None
+
+
 def decided(
     store: Store, wanted: Wanted, *, sort: str = "-decided", page: int = 1, size: int = 50
 ) -> Page[Request]:

@@ -31,7 +31,7 @@ def cast(world: World) -> None:
 
 def statement(at: datetime, text: str = TEXT, **values: Any) -> StatementAsk:
     """Return a question about a statement of ana; ``values`` replace its fields."""
-    digest = sha256(repr((text, values)).encode()).hexdigest()
+    digest = sha256(f"{values.get('identity', ANA)} {text}".encode()).hexdigest()
     asked = StatementAsk(
         deed=Deed(digest, digest[::-1]),
         session_id="00000000000000a1",

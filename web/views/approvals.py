@@ -226,6 +226,8 @@ def _lost(number: int, error: Conflict) -> str:
     """Say who was first, when somebody was."""
     found = approvals.get(services().store, number)
     if found.state in (RequestState.APPROVED, RequestState.DENIED):
+        if found.decided_by == require_viewer().name:
+            return f"You {found.state.value} it already; nothing was changed now."
         return (
             f"{found.decided_by} {found.state.value} it before you: "
             "your decision came second and changed nothing."

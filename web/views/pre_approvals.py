@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.approvals.requests import Request
 from appliance.errors import GatepostError, NotAllowed, NotFound
-from appliance.store import approvals, pre_approvals
+from appliance.store import approval_lists, approvals, pre_approvals
 from appliance.store.pages import Page
 from appliance.store.pre_approvals import PreApproval, PreApprovalSpec
 from web.access import ADMIN, AUDITOR, EVERYBODY, may
@@ -66,7 +66,9 @@ def page() -> BaseResponse | str:
     if wants_csv():
         return csv_response("pre-approvals", _CSV_HEAD, map(_csv_row, every(fetch)))
     found = fetch(state.page, state.size)
-    return render_template("pre_approvals/list.html", state=state, found=found)
+    eyes = Eyes.of(viewer)
+    examples = {item.id: _seen_example(item, eyes) for item in found.items}
+    return render_template("pre_approvals/list.html", state=state, found=found, examples=examples)
 
 
 @blueprint.get("/approvals/pre-approvals/new")
@@ -131,6 +133,12 @@ def revoke(number: int) -> BaseResponse | tuple[str, int]:
         return _revoke_page(found, form), 422
     flash(f"{found.label} was revoked: the next such statement is held again.", "ok")
     return redirect(url_for("pre_approvals.page"), 303)
+
+
+def _seen_example(item: PreApproval, eyes: Eyes) -> Request | None:
+    """Return a request that such a statement made, if the viewer may read it."""
+    found = approval_lists.example(services().store, item.identity, item.fingerprint)
+    return found if found is not None and eyes.see(found) else None
 
 
 def may_revoke(found: PreApproval) -> bool:

@@ -119,6 +119,7 @@ setInterval(tick, 1000);
 document.addEventListener("htmx:load", tick);
 
 function clock(seconds) {
+  if (seconds >= 2 * 86400) return `${Math.round(seconds / 86400)} d`;
   if (seconds >= 2 * 3600) return `${Math.round(seconds / 3600)} h`;
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
