@@ -22,15 +22,15 @@ _LARGEST = 1 << 20
 
 _PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
 <meta http-equiv="refresh" content="5"><title>Mail of the demo</title>
-<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;padding:0 1rem}}
-table{{border-collapse:collapse;width:100%}}td,th{{text-align:left;padding:.4rem .8rem .4rem 0;
-border-bottom:1px solid #d5dae1;vertical-align:top}}</style></head><body>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:45rem;margin:1.5rem auto;padding:0 1rem}}
+ul{{list-style:none;padding:0}}li{{padding:.6rem 0;border-top:1px solid #8886;
+overflow-wrap:anywhere}}a{{color:inherit}}small{{opacity:.75}}</style></head><body>
 <h1>Mail of the demo</h1><p>Everything that Gatepost sent, newest first. It went nowhere else.</p>
-<table><thead><tr><th>To</th><th>Subject</th><th>At</th></tr></thead><tbody>{rows}</tbody></table>
-</body></html>"""
-_ROW = '<tr><td>{to}</td><td><a href="/{number}">{subject}</a></td><td>{at}</td></tr>'
-_NONE = '<tr><td colspan="3">No mail yet: hold a statement, or ask for access.</td></tr>'
+<ul>{rows}</ul></body></html>"""
+_ROW = '<li><a href="/{number}">{subject}</a><br><small>to {to}, {at}</small></li>'
+_NONE = "<li>No mail yet: hold a statement, or ask for access.</li>"
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ def _list(messages: list[EmailMessage]) -> str:
             number=number,
             to=html.escape(str(message["To"])),
             subject=html.escape(str(message["Subject"])),
-            at=html.escape(str(message["Date"])),
+            at=html.escape(str(message["Date"] or "").removesuffix(" +0000")),
         )
         for number, message in enumerate(messages, 1)
     ]

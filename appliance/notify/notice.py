@@ -54,7 +54,7 @@ def asks(request: Request, public_url: str) -> Notice:
         Event.REQUESTED,
         request,
         public_url,
-        subject=f"Please decide by {until}: {headline}",
+        subject=f"{headline}: please decide by {until}",
         headline=headline,
         facts=(("Decide by", until), *_facts(request)),
         next_step=_locks(request),

@@ -60,8 +60,8 @@ def test_the_mail_says_who_what_where_why_until_when_and_links_to_the_request(
     post.deliver()
     (mail,) = box.to(BO)
     assert mail["Subject"] == (
-        f"[Gatepost {request.id}] Please decide by 12:10 UTC: "
-        f"{ANA} waits to run a statement on shop"
+        f"[Gatepost {request.id}] {ANA} waits to run a statement on shop: "
+        "please decide by 12:10 UTC"
     )
     assert mail["From"] == "Gatepost <gatepost@example.com>"
     assert mail["Auto-Submitted"] == "auto-generated"
