@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import orjson
@@ -31,6 +32,9 @@ _log = structlog.get_logger("notify")
 # The requester hears of what others, or nobody, decided; the rest they did or saw themselves.
 _TOLD = (RequestState.APPROVED, RequestState.DENIED, RequestState.TIMEOUT)
 _MOST = 50  # messages in one step: then it looks whether it is to stop
+# A program that is held again and again must not fill mailboxes and chats: the page has them all.
+_MANY = 20
+_MANY_WITHIN = timedelta(hours=1)
 
 
 class Courier:
@@ -80,7 +84,7 @@ class Courier:
             return []
         event = news.message.event
         asks = event is Event.REQUESTED
-        if asks and not request.state.is_open:
+        if (asks and not request.state.is_open) or self._before(request) >= _MANY:
             return []
         messages = []
         if found.webhook is not None:
@@ -91,6 +95,14 @@ class Courier:
                 Message(event, Channel.MAIL, request.id, name) for name in receivers if "@" in name
             ]
         return messages
+
+    def _before(self, request: Request) -> int:
+        """Return how often this identity asked within the hour before."""
+        since = request.created_at - _MANY_WITHIN
+        page = approvals.find(
+            self._store, identity=request.identity, since=since, until=request.created_at, size=1
+        )
+        return page.total
 
     def _approvers(self, request: Request) -> tuple[str, ...]:
         now = self._clock.now()
@@ -197,8 +209,13 @@ class Courier:
             return None
 
     def _notice(self, claimed: Claimed, request: Request) -> Notice:
-        words = notice.asks if claimed.message.event is Event.REQUESTED else notice.tells
-        return words(request, self._public_url)
+        if claimed.message.event is not Event.REQUESTED:
+            return notice.tells(request, self._public_url)
+        told = notice.asks(request, self._public_url)
+        if self._before(request) < _MANY - 1:
+            return told
+        last = f"{request.identity} asked {_MANY} times within an hour: more come on the page only."
+        return replace(told, remark=f"{told.remark} {last}".strip())
 
     def _is_stale(self, claimed: Claimed, request: Request | None) -> str:
         """Return why a message need not be sent any more, "" if it must."""
@@ -207,6 +224,8 @@ class Courier:
         if claimed.message.event is Event.REQUESTED:
             if not request.state.is_open:
                 return f"the request is {request.state.value} already"
+            if request.expires_at <= self._clock.now():
+                return "its time to decide is over"
             receiver = claimed.message.receiver
             late = claimed.attempts > 1 and receiver
             if late and receiver not in self._approvers(request):

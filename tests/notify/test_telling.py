@@ -204,3 +204,28 @@ def test_news_goes_with_the_transaction_that_it_tells_of(post: Post, box: Mailbo
     post.deliver()
     assert not box.messages
     assert outbox.health(post.store, NOW, Channel.MAIL) == outbox.Health(Channel.MAIL)
+
+
+def test_who_asks_again_and_again_does_not_fill_mailboxes(post: Post, box: Mailbox) -> None:
+    post.mail_to(box.port)
+    for number in range(25):
+        held(post.store, post.clock.now(), text=f"DELETE FROM t{number}")
+        post.clock.advance(SOON)
+    post.deliver()
+    mails = box.to(BO)
+    assert len(mails) == 20
+    last = mails[-1].get_body(("plain",))
+    assert last is not None and "asked 20 times within an hour" in last.get_content()
+    identities.create(post.store, BY, NOW, IdentitySpec("eve@example.com", "human"))
+    request = held(post.store, post.clock.now(), identity="eve@example.com")
+    post.deliver()
+    assert str(request.id) in box.to(BO)[-1]["Subject"]  # another one is heard
+
+
+def test_what_nobody_can_decide_any_more_is_not_asked(post: Post) -> None:
+    post.mail_to(1)
+    request = held(post.store)
+    post.deliver()
+    post.clock.set(approvals.get(post.store, request.id).expires_at)
+    post.deliver()
+    assert {state for _, _, state in states(post.store)} == {"dropped"}
