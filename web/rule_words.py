@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from appliance.approvals.eligible import BY_ROLE, Question, approvers
 from appliance.approvals.requests import RequestKind
-from appliance.entities import Identity, IdentityKind, PolicyRule, Snapshot
+from appliance.entities import Identity, IdentityKind, PolicyRule, Snapshot, who_matches
 from appliance.errors import Invalid
 from appliance.hours import parse_hours
 from appliance.identity.spans import seconds, show_span
@@ -27,9 +27,13 @@ class HoursNow:
 
 @dataclass(frozen=True, slots=True)
 class Deciders:
-    """Who could decide what the rule holds; what they ask for themselves is for the others."""
+    """Who could decide what the rule holds; what they ask for themselves is for the others.
+
+    ``alone``: the only one there is, whom the rule is about too: nobody decides what they ask.
+    """
 
     names: tuple[str, ...]
+    alone: str = ""
 
     @property
     def shown(self) -> tuple[str, ...]:
@@ -83,7 +87,10 @@ def deciders(rule: PolicyRule, snapshot: Snapshot, now: datetime) -> Deciders | 
     asked = replace(snapshot, identities={**snapshot.identities, somebody.name: somebody})
     words = (rule.approvers or BY_ROLE,)
     question = Question(somebody.name, RequestKind.STATEMENT, approvers=words)
-    return Deciders(approvers(asked, question, now))
+    names = approvers(asked, question, now)
+    alone = names[0] if len(names) == 1 else ""
+    is_meant = alone and any(who_matches(who, asked.identities[alone]) for who in rule.who)
+    return Deciders(names, alone if is_meant else "")
 
 
 def waits(rule: PolicyRule, snapshot: Snapshot) -> str:
@@ -93,7 +100,7 @@ def waits(rule: PolicyRule, snapshot: Snapshot) -> str:
     timeout = _span(rule.timeout_s or snapshot.settings.hold_timeout_s)
     if rule.retry_s is not None:
         return (
-            f"refused at once with a request number that can be decided for {timeout}; "
+            f"is refused at once with a request number that can be decided for {timeout}; "
             f"after a yes the same statement passes once within {_span(rule.retry_s)}"
         )
     inside = snapshot.settings.hold_in_transaction_s

@@ -162,6 +162,13 @@ def test_a_rule_is_dragged_to_its_place(desktop: Page, served: Served) -> None:
     page.mouse.move(grip["x"] + 4, grip["y"] + 8)
     page.mouse.down()
     page.mouse.move(grip["x"] + 4, last["y"] + last["height"] - 2, steps=8)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    assert page.locator("#rules .mono").all_inner_texts() == list("abc"), "Escape takes it back"
+    assert order(served) == ["a", "b", "c"]
+    page.mouse.move(grip["x"] + 4, grip["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(grip["x"] + 4, last["y"] + last["height"] - 2, steps=8)
     page.mouse.up()
     moved = page.locator("#moved")
     expect(moved).to_contain_text("a is now rule 3 of 3, after c.")

@@ -152,6 +152,8 @@ def test_who_can_decide_is_said_and_when_nobody_can(admin: Browser, world: World
     alone = asked(admin, action="approve", approvers="group:analysts", timeout="5m")
     assert "Can decide now: ana@example.com. Alone: what ana@example.com asks for has" in alone
     assert "A statement waits up to 5m, inside a transaction up to 2m" in alone
+    machines = asked(admin, action="approve", approvers="group:analysts", kinds="ci")
+    assert "Can decide now: ana@example.com." in machines and "Alone" not in machines
     world.person("bo@example.com", PermissionRole.APPROVER)
     world.person("cy@example.com", PermissionRole.APPROVER)
     said = asked(admin, action="approve", retry="15m")

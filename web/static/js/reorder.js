@@ -1,5 +1,8 @@
 // Rules in order: Alt and an arrow key moves the one with the focus, dragging the grip any of them.
-// Without a script the same buttons do it by a form.
+// Without a script the same buttons do it by a form. Escape takes a drag back.
+const EDGE = 60; // so near to the window's edge the page scrolls along, in px
+const STEP = 14;
+
 document.addEventListener("keydown", (event) => {
   if (!event.altKey || (event.key !== "ArrowUp" && event.key !== "ArrowDown")) return;
   const rule = event.target.closest(".rule[data-name]");
@@ -31,6 +34,8 @@ function drag(list, rule) {
   rule.classList.add("dragged");
 
   function move(event) {
+    if (event.clientY < EDGE) scrollBy(0, -STEP);
+    else if (event.clientY > innerHeight - EDGE) scrollBy(0, STEP);
     const others = [...list.children].filter((other) => other !== rule);
     const next = others.find((other) => event.clientY < middle(other));
     if (next !== rule.nextElementSibling || !next) list.insertBefore(rule, next || null);
@@ -40,13 +45,19 @@ function drag(list, rule) {
     document.removeEventListener("pointermove", move);
     document.removeEventListener("pointerup", end);
     document.removeEventListener("pointercancel", end);
+    document.removeEventListener("keydown", leave);
     rule.classList.remove("dragged");
+    if (event.type !== "pointerup") return putBack(list, before);
     const after = names(list);
     if (after.join("\n") === before.join("\n")) return;
-    if (event.type === "pointercancel") location.reload();
-    else send(list, { order: after.join("\n"), name: rule.dataset.name });
+    send(list, { order: after.join("\n"), name: rule.dataset.name });
   }
 
+  function leave(event) {
+    if (event.key === "Escape") end(event);
+  }
+
+  document.addEventListener("keydown", leave);
   document.addEventListener("pointermove", move);
   document.addEventListener("pointerup", end);
   document.addEventListener("pointercancel", end);
@@ -54,6 +65,11 @@ function drag(list, rule) {
 
 function send(list, values) {
   window.htmx.ajax("POST", list.dataset.reorder, { target: "#rules", swap: "outerHTML", values });
+}
+
+function putBack(list, order) {
+  const rules = new Map([...list.children].map((rule) => [rule.dataset.name, rule]));
+  for (const name of order) list.append(rules.get(name));
 }
 
 function names(list) {
