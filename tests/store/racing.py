@@ -80,26 +80,27 @@ def run(url: str, job: str, first: int, last: int, start: Callable[[], None]) ->
     """Let every contender of this process try every number; return what they were told."""
     store = open_store(url)
     contenders = ENDINGS if job == "end" else (_ask,) * ASKERS
-    barrier = threading.Barrier(len(contenders) + 1)
+    barrier = threading.Barrier(len(contenders))
+    ready = threading.Event()
     told: list[Told] = []
     failures: list[BaseException] = []
 
-    def contend(act: Callable[[Store, int], Told], turn: int) -> None:
-        barrier.wait()
+    def contend(turn: int) -> None:
+        ready.wait()
         try:
             for number in range(first, last):
-                # each starts with another of four neighbours, so that each wins now and then
-                told.append(_insisting(act, store, number ^ turn if job == "end" else number))
+                barrier.wait()  # all at once; whoever is let in first does another thing each time
+                act = contenders[(turn + number) % len(contenders)]
+                told.append(_insisting(act, store, number))
         except BaseException as error:
             failures.append(error)
+            barrier.abort()
 
-    threads = [
-        threading.Thread(target=contend, args=(act, turn)) for turn, act in enumerate(contenders)
-    ]
+    threads = [threading.Thread(target=contend, args=(turn,)) for turn in range(len(contenders))]
     for thread in threads:
         thread.start()
     start()
-    barrier.wait()
+    ready.set()
     for thread in threads:
         thread.join()
     store.close()

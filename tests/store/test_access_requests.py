@@ -110,12 +110,11 @@ BAD: dict[str, tuple[AccessAsk, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_asked_for(gate: Store, case: str) -> None:
-    ask, says = BAD[case]
-    with pytest.raises((Invalid, NotAllowed)) as caught:
-        access_requests.ask(gate, AS_ANA, NOW, ask)
-    assert says in str(caught.value)
+def test_what_cannot_be_asked_for(gate: Store) -> None:
+    for case, (ask, says) in BAD.items():
+        with pytest.raises((Invalid, NotAllowed)) as caught:
+            access_requests.ask(gate, AS_ANA, NOW, ask)
+        assert says in str(caught.value), case
     assert approvals.find(gate).total == 0
 
 
