@@ -85,8 +85,9 @@ class Eyes:
 class Card:
     """What one viewer sees of one request.
 
-    ``shown``: the text laid out and highlighted, cut at ``length`` > ``shown_characters``.
-    ``before``: what the identity ran before it in the same session, the latest first.
+    ``shown``: the text laid out and highlighted, its first ``shown_characters`` only.
+    ``deciders``: who can decide it, told to those who cannot. ``before``: what the identity ran
+    before it in the same session, the latest first.
     """
 
     request: Request
@@ -108,6 +109,13 @@ class Card:
     @property
     def may_decide(self) -> bool:
         return self.is_open and not self.why_not
+
+    @property
+    def looks_again_s(self) -> int:
+        """Return after how many seconds to look again, 0 = only when the stream says so."""
+        if self.request.state.is_open:
+            return 2 if self.is_over else 0  # whoever holds it is about to say how it ended
+        return self.outcome.every_s if self.outcome else 0
 
     @property
     def is_cut(self) -> bool:
@@ -149,11 +157,12 @@ def card_of(request: Request, eyes: Eyes, *, most: int = MOST_IN_QUEUE) -> Card:
     text = request.text[:most]
     laid_out = sql().laid_out(text) if text and len(text) == len(request.text) else text
     shown = visible(laid_out)
+    why_not = eyes.why_not(request)
     return Card(
         request=request,
-        why_not=eyes.why_not(request),
+        why_not=why_not,
         is_own=eyes.own(request),
-        deciders=eyes.deciders(request) if request.state.is_open else (),
+        deciders=eyes.deciders(request) if why_not and request.state.is_open else (),
         shown=highlighted(shown),
         shown_characters=len(text),
         lines=shown.count("\n") + 1,

@@ -93,6 +93,7 @@ def test_what_is_held_appears_by_itself_and_keys_approve_it(
         orders.index()
         expect(card).to_contain_text("DELETE 42.", timeout=8_000)
         expect(page.locator(".side .waiting")).to_have_count(0)
+        expect(page.locator("#list")).to_contain_text("DELETE 42.")
     (request,) = approvals.find(orders.store, "-- by keys").items
     assert (request.decided_by, request.decided_via) == (BO, "browser")
 
@@ -143,7 +144,8 @@ def test_a_reason_that_is_being_typed_survives_what_arrives(
         expect(page.locator("[data-request]")).to_have_count(2)
         second.cancel_safe()
         assert isinstance(two.ended(), errors.QueryCanceled)
-        expect(page.get_by_text("The client cancelled it: not run.")).to_be_visible(timeout=8_000)
+        ended = page.locator("#queue").get_by_text("The client cancelled it: not run.")
+        expect(ended).to_be_visible(timeout=8_000)
         expect(page.locator(f"#reason-{number}")).to_have_value("half a sen")
         first.cancel_safe()
         one.ended()

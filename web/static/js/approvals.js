@@ -1,11 +1,12 @@
 // Approvals as they come. The stream says which requests wait; what differs is fetched, so that
 // nothing is missed after a lost connection and a reason that is being typed is never overwritten.
-import { present } from "./times.js";
+import { present, showTimes } from "./times.js";
 
 const queue = document.querySelector("[data-queue]");
 const news = document.querySelector("[data-news]");
 const onTheirWay = new Set();
 const title = document.title;
+const STAYS_S = 60;
 const SETTLES_MS = 600; // a click that was on its way as the cards moved is for nobody
 let settling = 0;
 
@@ -43,6 +44,30 @@ function fetchCard(card) {
   const alone = card.hasAttribute("data-alone") ? "?alone=1" : "";
   const url = `/approvals/${card.dataset.request}/card${alone}`;
   window.htmx.ajax("GET", url, { target: `#${card.id}`, swap: "outerHTML" });
+}
+
+// What was decided joins the list below, and leaves the queue a while after its end is known.
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (queue && event.target.matches("[data-request].settled")) refreshList();
+});
+
+async function refreshList() {
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const fresh = page.getElementById("list");
+  const list = document.getElementById("list");
+  if (!fresh || !list || list.contains(document.activeElement)) return;
+  list.replaceWith(fresh);
+  showTimes(fresh);
+}
+
+function clearSettled() {
+  for (const card of queue ? queue.querySelectorAll(".settled:not(:hover, :focus-within)") : []) {
+    const isFinal = !card.querySelector("[hx-trigger]");
+    card.dataset.age = isFinal ? Number(card.dataset.age || 0) + 1 : 0;
+    if (card.dataset.age > STAYS_S) card.remove();
+  }
 }
 
 // The number in the navigation and in the tab follows what waits for this person.
@@ -116,6 +141,7 @@ function tick() {
 }
 tick();
 setInterval(tick, 1000);
+setInterval(clearSettled, 1000);
 document.addEventListener("htmx:load", tick);
 
 function clock(seconds) {
