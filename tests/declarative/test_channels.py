@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import yaml
 
+from appliance.clock import ManualClock
 from appliance.declarative.export import export
+from appliance.declarative.source import InvalidFile
 from appliance.entities import MailSecurity, ProfileMode, WebhookFormat
 from appliance.notify.secrets import open_password, open_secret, open_url
-from appliance.store import access_requests, approvals, audit, grants, settings, snapshots
+from appliance.store import access_requests, approvals, audit, grants, profiles, settings, snapshots
 from appliance.store.access_requests import AccessAsk
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from tests.declarative.conftest import BY, NOW, SEALER, apply_text
 from tests.declarative.test_apply import ENVIRON, FILE
+from tests.store.profiled import COUNT, recorder_in
 
 ALL = """
 settings:
@@ -94,6 +100,26 @@ def test_a_profile_may_learn_and_the_export_says_so(store: Store) -> None:
     assert yaml.safe_load(text)["identities"][2]["profile"] == "learn"
     assert apply_text(store, text, {}, prune=True).changes == ()
     assert apply_text(store, FILE, ENVIRON).changes == ("change identity ci-nightly: profile off",)
+
+
+def test_a_profile_is_enforced_once_its_owner_has_signed_it(store: Store, tmp_path: Path) -> None:
+    apply_text(store, FILE, ENVIRON)
+    enforced = FILE.replace("profile: off", "profile: enforce")
+    with pytest.raises(InvalidFile, match="nothing of ci-nightly is signed"):
+        apply_text(store, enforced, ENVIRON)
+    recorder = recorder_in(store, tmp_path, ManualClock(NOW))
+    recorder.ran(("select count(*) from orders", COUNT))
+    recorder.journal.close()
+    profiles.sign(store, Actor("ana@example.com", "browser", ""), NOW, "ci-nightly", [COUNT])
+    assert apply_text(store, enforced, ENVIRON).changes == (
+        "change identity ci-nightly: profile enforce",
+    )
+    before = snapshots.load(store, NOW)
+    assert before.profiles == {"ci-nightly": frozenset({COUNT})}
+    text = export(store, NOW)
+    assert yaml.safe_load(text)["identities"][2]["profile"] == "enforce"
+    assert apply_text(store, text, {}, prune=True).changes == ()
+    assert snapshots.load(store, NOW) == before
 
 
 def test_a_time_boxed_grant_is_no_configuration(store: Store) -> None:
