@@ -231,8 +231,9 @@ class Catalog:
     ) -> tuple[tuple[str, str], ...]:
         """Return (object, mark) for every relation and function that statements touch.
 
-        A mark holds the OID and a hash of each definition: of a view or of the rules of a table,
-        and of every function of that name, body and settings included. It changes when the object
+        A mark holds the OID and a hash of each definition: of a view, of the rules, triggers (with
+        what they call) and policies of a table, and of every function of that name, body and
+        settings included. It changes when the object
         is replaced, also by one of the same name; who may use it does not matter.
         ``temp_views``: the session's own views, of which the catalog knows nothing.
         """

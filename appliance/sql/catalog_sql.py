@@ -173,7 +173,18 @@ SELECT pg_catalog.json_build_object(
     _mark('''pg_catalog.concat(r.rulename, r.ev_type,
              r.ev_enabled, r.is_instead, r.ev_qual, r.ev_action)''')
 }
-           FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= {_FIRST_USER_OID}::pg_catalog.oid) m),
+           FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= {_FIRST_USER_OID}::pg_catalog.oid
+       UNION ALL SELECT g.tgrelid, {
+    _mark('''pg_catalog.concat(g.tgname, g.tgtype, g.tgenabled, g.tgattr, g.tgargs, g.tgqual,
+             pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) 'proacl'::pg_catalog.text)''')
+}
+           FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc t ON t.oid = g.tgfoid
+           WHERE NOT g.tgisinternal
+       UNION ALL SELECT s.polrelid, {
+    _mark('''pg_catalog.concat(s.polname, s.polcmd, s.polpermissive, s.polroles, s.polqual,
+             s.polwithcheck)''')
+}
+           FROM pg_catalog.pg_policy s) m),
   'roles', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.rolname, r.rolsuper,
        r.rolcanlogin, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER')))
      FROM pg_catalog.pg_roles r)

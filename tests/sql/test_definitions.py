@@ -37,6 +37,13 @@ CHANGES = [
     ("SELECT opaque(1)", "CREATE FUNCTION opaque(text) RETURNS int LANGUAGE sql AS 'SELECT 1'"),
     ("DELETE FROM ruled", "ALTER TABLE ruled DISABLE RULE ruled_log"),
     ("SELECT * FROM m_totals", "DROP MATERIALIZED VIEW m_totals; CREATE VIEW m_totals AS SELECT 1"),
+    (
+        "INSERT INTO triggered VALUES (1)",
+        "CREATE OR REPLACE FUNCTION note_it() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN END'",
+    ),
+    ("INSERT INTO triggered VALUES (2)", "ALTER TABLE triggered DISABLE TRIGGER note"),
+    ("DELETE FROM triggered", "CREATE POLICY mine ON triggered USING (id = 1)"),
+    ("DELETE FROM triggered", "ALTER POLICY mine ON triggered USING (true)"),
     ("TABLE audit", "ALTER TABLE audit RENAME TO old; CREATE TABLE audit (x int)"),
 ]
 
