@@ -94,7 +94,10 @@ def imagine(
     grants = tuple(
         grant
         for grant in snapshot.grants
-        if grant.target == target and who_matches(grant.who, who) and on.role(grant.role)
+        if grant.target == target
+        and who_matches(grant.who, who)
+        and on.role(grant.role)
+        and (not grant.is_time_boxed or grant.role == role)  # used only where it is asked for
     )
     if role is not None and on.role(role) is None:
         roles = [upstream.name for upstream in on.roles]

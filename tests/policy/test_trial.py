@@ -27,6 +27,15 @@ def test_the_first_grant_gives_the_role_and_all_of_them_may_be_set() -> None:
         assert trial.verdict.is_allow is allowed
 
 
+def test_access_for_a_time_counts_only_where_its_role_is_asked_for() -> None:
+    boxed = grant("identity:ci-nightly", role="app_rw", is_time_boxed=True)
+    world = snapshot((machine(),), (boxed, grant("kind:ci", role="app_ro")))
+    session = imagine(world, "ci-nightly", "shop")
+    assert (session.role, {one.role for one in session.grants}) == ("app_ro", {"app_ro"})
+    assert not try_statement(world, session, "SET ROLE app_rw", EMPTY, Parser()).verdict.is_allow
+    assert boxed in imagine(world, "ci-nightly", "shop", role="app_rw").grants
+
+
 def test_a_trial_shows_each_effect_once_with_its_rule() -> None:
     session = imagine(WORLD, "ci-nightly", "shop", role="app_rw")
     trial = try_statement(
