@@ -55,6 +55,15 @@ class Courier:
 
         Raises: StoreUnavailable; what was claimed meanwhile is tried again by itself.
         """
+        try:
+            return self._step()
+        except Unreachable:
+            raise
+        except Exception:  # the top of a thread: it goes on with the next look
+            _log.exception("defect", channel=self._channel.value)
+            return 0
+
+    def _step(self) -> int:
         done = self._spread()
         claimed = self._next()
         if claimed is None:
