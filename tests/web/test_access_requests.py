@@ -73,6 +73,12 @@ def test_a_second_standing_role_gets_a_line_that_names_it(ana: Browser, world: W
     grants.create(world.store, BY, AT, grants.GrantSpec(f"identity:{ANA}", "shop", "app_rw"))
     page = unescape(ana.get("/me").text)
     assert page.count("gatepost.role=") == 1 and "gatepost.role=app_rw'" in page
+    assert 'href="/targets/shop/connect?role=app_rw"' in page
+    forms = unescape(world.signed_in(ANA).get("/targets/shop/connect?role=app_rw").text)
+    assert "options=-c%20gatepost.role%3Dapp_rw" in forms
+    assert "export PGOPTIONS='-c gatepost.role=app_rw'" in forms
+    other = unescape(world.signed_in(ANA).get("/targets/shop/connect?role=none").text)
+    assert "gatepost.role=none" not in other
 
 
 @pytest.mark.parametrize(

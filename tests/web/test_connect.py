@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import psycopg.conninfo
 import pytest
 
+from appliance.identity.startup_options import parse_options
 from web.connect import Connection, environment, forms, jdbc, pgpass, psql, uri
 
 NAMES = [
@@ -79,3 +80,19 @@ def test_every_form_has_a_name_and_the_first_is_psql() -> None:
     )
     assert [form.key for form in made] == ["psql", "uri", "jdbc", "env", "pgpass"]
     assert all(form.label for form in made)
+
+
+@pytest.mark.parametrize("role", ["app_rw", "two words", "o'brien", "back\\slash", "a=b&c+d%20"])
+def test_every_form_asks_for_the_role_by_its_name(role: str) -> None:
+    asked = Connection("gate", 6432, "shop", "ana@example.com", role=role)
+    line = shlex.split(psql(asked))[1]
+    exported = dict(part.split("=", 1) for part in shlex.split(environment(asked)) if "=" in part)
+    options = (
+        psycopg.conninfo.conninfo_to_dict(line)["options"],
+        psycopg.conninfo.conninfo_to_dict(uri(asked))["options"],
+        parse_qs(urlsplit(jdbc(asked).removeprefix("jdbc:")).query)["options"][0],
+        exported["PGOPTIONS"],
+    )
+    for text in options:
+        [option] = parse_options(str(text))
+        assert (option.name, option.value) == ("gatepost.role", role)

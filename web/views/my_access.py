@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
-from appliance.entities import Snapshot
 from appliance.store import access_requests, approval_lists, credentials, overview, snapshots
 from web import connect
 from web.access import EVERYBODY, may
@@ -40,13 +39,15 @@ def shown(form: Form) -> str:
     store = services().store
     snapshot = snapshots.load(store, now())
     reach = reach_of(snapshot, viewer.name, now())
+    roles_asked = _roles_asked(reach)
     requests = approval_lists.of_identity(store, viewer.name, MOST_REQUESTS)
     outcomes = {request.id: outcome_of(store, request, now()) for request in requests}
     return render_template(
         "my_access/page.html",
         identity=snapshot.identities.get(viewer.name),
         reach=[entry for entry in reach if not (entry.grant.is_time_boxed and entry.is_over)],
-        lines=_lines(snapshot, reach, viewer.name),
+        roles_asked=roles_asked,
+        lines=_lines(reach, viewer.name, roles_asked),
         roles=access_requests.roles_for(store, viewer.name),
         durations=DURATIONS,
         form=form,
@@ -60,17 +61,25 @@ def shown(form: Form) -> str:
     )
 
 
-def _lines(snapshot: Snapshot, reach: tuple[Reach, ...], name: str) -> dict[int, str]:
-    """Return the psql line of each grant: the role is named where another would be taken."""
-    lines: dict[int, str] = {}
+def _roles_asked(reach: tuple[Reach, ...]) -> dict[int, str]:
+    """Return the role that each grant's lines ask for by name: "" where it is taken anyway."""
+    asked: dict[int, str] = {}
     standing: set[str] = set()
     for entry in reach:
         grant = entry.grant
-        is_first = not grant.is_time_boxed and grant.target not in standing
+        is_taken = not grant.is_time_boxed and grant.target not in standing
         if not grant.is_time_boxed:
             standing.add(grant.target)
-        role = "" if is_first else grant.role
-        lines[grant.id] = connect.psql(
-            connect.to_target(services().config, grant.target, name, role=role)
+        asked[grant.id] = "" if is_taken else grant.role
+    return asked
+
+
+def _lines(reach: tuple[Reach, ...], name: str, asked: dict[int, str]) -> dict[int, str]:
+    """Return the psql line of each grant."""
+    config = services().config
+    return {
+        entry.grant.id: connect.psql(
+            connect.to_target(config, entry.target, name, role=asked[entry.grant.id])
         )
-    return lines
+        for entry in reach
+    }

@@ -132,12 +132,15 @@ def connecting(name: str) -> str:
     store = services().store
     identity = wanted if wanted and viewer.is_reader else viewer.name
     target = targets.get(store, name)
+    asked = request.args.get("role", "")
+    role = asked if target.role(asked) is not None else ""
     return render_template(
         "targets/connect.html",
         target=target,
         identity=identity,
+        role=role,
         is_known=identity in identities.all_names(store),
-        forms=connect.forms(connect.to_target(services().config, name, identity)),
+        forms=connect.forms(connect.to_target(services().config, name, identity, role=role)),
         identity_names=identities.all_names(store) if viewer.is_reader else (),
     )
 
