@@ -35,7 +35,7 @@ from appliance.store.approval_rows import (
     settlement_of,
     waiting_for,
 )
-from appliance.store.changes import Change, change
+from appliance.store.changes import Change, change, noting
 from appliance.store.database import Store
 from appliance.store.workers import Worker
 
@@ -70,7 +70,9 @@ def ask(store: Store, now: datetime, ask: StatementAsk) -> Settlement:
     deed still counts (for ``retry_s``). WAITING: with its number; a second try that waits already
     keeps the number that it has.
     """
-    with change(store, Actor(ask.identity, "system", ask.source), now) as doing:
+    # only "is there one already?" needs that nobody else asks meanwhile
+    opened = noting if ask.retry_s is None else change
+    with opened(store, Actor(ask.identity, "system", ask.source), now) as doing:
         return (
             _approved_retry(doing, ask)
             or _pre_approved(doing, ask)
@@ -92,7 +94,7 @@ def settle(
         raise ValueError(f"settle() does not make a request {state}")
     if state is RequestState.TIMEOUT:
         reason = reason or _TIME_OVER
-    with change(store, Actor(by or _GATEWAY, "system"), now) as doing:
+    with noting(store, Actor(by or _GATEWAY, "system"), now) as doing:
         _end(doing, request_id, state, by, reason)
         return settlement_of(row_of(request_id))
 
@@ -158,7 +160,7 @@ def reap(store: Store, now: datetime, *, silent_before: Collection[int] | None =
     for found in _waiting_rows(store):
         state, reason = _fate(found, seen.get(found.worker), now, silent_before)
         if state is not None:
-            with change(store, system_actor("scheduler"), now) as doing:
+            with noting(store, system_actor("scheduler"), now) as doing:
                 ended += _end(doing, found.id, state, "", reason)
     return ended
 

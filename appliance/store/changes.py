@@ -57,6 +57,16 @@ def change(store: Store, by: Actor, now: datetime) -> Iterator[Change]:
         yield Change(store, by, now)
 
 
+@contextmanager
+def noting(store: Store, by: Actor, now: datetime) -> Iterator[Change]:
+    """Open the transaction of something that decides nothing: it waits for no change.
+
+    What it does must be right by compare-and-swap alone.
+    """
+    with store.transaction():
+        yield Change(store, by, now)
+
+
 def difference(row: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Return the entries of ``values`` in which the stored row differs."""
     return {name: value for name, value in values.items() if getattr(row, name) != value}
