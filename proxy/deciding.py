@@ -187,3 +187,16 @@ def ask_session(session: Session, need: Need) -> None:
     if synced:
         last = session.own(Kind.SYNC)
     last.on_done = lambda: done(execute.row)
+
+
+def forget_deallocated(session: Session, head: InFlight, tag: str) -> None:
+    """Drop what was deallocated, else the names of a long session would pile up."""
+    statements = session.statements
+    if tag != "DEALLOCATE":
+        unnamed = statements.get(b"")
+        statements.clear()
+        if unnamed is not None:
+            statements[b""] = unnamed
+    elif head.decision is not None and head.at < len(head.decision.facts.statements):
+        name = head.decision.facts.statements[head.at].deallocates
+        statements.pop((name or "").encode("utf-8", "surrogateescape"), None)

@@ -53,8 +53,8 @@ def settle(session: Session, item: InFlight, decision: Decision, asked: Asked) -
     Afterwards ``item`` has its records, and a refusal where it must not run. Without records it
     is not held (any more): what the decision says counts.
     """
-    if session.hold is not None and session.hold.asked.raw != asked.raw:
-        overtaken(session)  # the target skipped what it was for
+    if session.hold is not None and not session.hold.is_for(asked):
+        overtaken(session)  # it waits no longer where something else has to
     hold = session.hold
     if hold is None:
         if not is_held(session, decision):

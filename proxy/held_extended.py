@@ -134,6 +134,8 @@ def bind_waits(
     asked: Asked,
 ) -> bool:
     """Take a held Bind one step further; returns whether the client must wait."""
+    if not held.is_held(session, decision) and not (session.hold and session.hold.is_for(asked)):
+        return False  # another one, between the Parse that waited and its Bind
     length = _HEADER.unpack_from(view, pos + 1)[0]
     if held.is_held(session, decision) and session.hold is None and length > LARGEST:
         item.refusal = hold_words.too_large(LARGEST).armed()

@@ -165,6 +165,8 @@ class Holding:
         if not ids:
             return
         found = self._worker.run_blocking(approvals.outcomes, self._worker.store, ids)
+        if any(one.state is RequestState.APPROVED for one in found.values()):
+            self._worker.catch_up()  # the yes is checked by the newest rights and rules
         for number in ids:
             settlement = found.get(number, Settlement(number, RequestState.WITHDRAWN))
             if settlement.state is not RequestState.WAITING:

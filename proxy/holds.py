@@ -92,6 +92,10 @@ class Hold:
     cancel_wanted: bool = False
     cancel_after: bool = False
 
+    def is_for(self, asked: Asked) -> bool:
+        """Return whether this is about that very message."""
+        return self.asked.raw == asked.raw and self.asked.bound == asked.bound
+
     @property
     def is_open(self) -> bool:
         """Return whether nobody has decided yet, and somebody was or is being asked."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.errors import JournalUnavailable, ProtocolError
 from appliance.recording.recorder import State
 from proxy import refusal
+from proxy.deciding import forget_deallocated
 from proxy.inflight import InFlight, Kind
 from proxy.own import first_column
 from proxy.wire import backend
@@ -190,7 +191,7 @@ def _command_complete(session: Session, view: memoryview, pos: int, end: int) ->
         session.failed = False
     session.queue.copy_in = False
     if tag in _FORGETTING:
-        _forget(session, head, tag)
+        forget_deallocated(session, head, tag)
     if head.kind is Kind.QUERY:
         if head.at < len(head.records):
             session.outcome(head.records[head.at], State.DONE, head, tag=tag, rows=rows)
@@ -207,19 +208,6 @@ def _command_complete(session: Session, view: memoryview, pos: int, end: int) ->
     for seq in head.records:
         session.outcome(seq, State.DONE, head, tag=tag, rows=rows)
     return FORWARD
-
-
-def _forget(session: Session, head: InFlight, tag: str) -> None:
-    """Drop what was deallocated, else the names of a long session would pile up."""
-    statements = session.statements
-    if tag != "DEALLOCATE":
-        unnamed = statements.get(b"")
-        statements.clear()
-        if unnamed is not None:
-            statements[b""] = unnamed
-    elif head.decision is not None and head.at < len(head.decision.facts.statements):
-        name = head.decision.facts.statements[head.at].deallocates
-        statements.pop((name or "").encode("utf-8", "surrogateescape"), None)
 
 
 def _portal_suspended(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:

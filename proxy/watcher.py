@@ -12,7 +12,7 @@ from appliance import tls
 from appliance.approvals.requests import RequestState
 from appliance.errors import GatepostError, StoreUnavailable
 from appliance.identity.login import Refused, renew
-from appliance.store import kills, snapshots, workers
+from appliance.store import kills, workers
 from appliance.store.workers import Beat
 from proxy.last_words import LastWords
 from proxy.worker import Worker, store_refusal
@@ -54,9 +54,7 @@ class Watcher:
     def _ask_store(self) -> None:
         worker = self._worker
         now = worker.clock.now()
-        version = worker.run_blocking(snapshots.version, worker.store)
-        if version != worker.snapshot.version:
-            worker.adopt(worker.run_blocking(snapshots.load, worker.store, now))
+        worker.catch_up()
         beat = Beat(worker.name, os.getpid(), worker.snapshot.version, len(worker.sessions))
         worker.run_blocking(workers.beat, worker.store, now, beat)
         for kill in worker.run_blocking(kills.open, worker.store):

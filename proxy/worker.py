@@ -247,6 +247,12 @@ class Worker:
             self._precedents[subject] = found
         return found
 
+    def catch_up(self) -> None:
+        """Decide by what is stored now; waits (call it in a greenlet). Raises StoreUnavailable."""
+        version = self.run_blocking(snapshots.version, self.store)
+        if version != self.snapshot.version:
+            self.adopt(self.run_blocking(snapshots.load, self.store, self.clock.now()))
+
     def adopt(self, snapshot: Snapshot) -> None:
         """Decide by a newer snapshot from now on; sessions that it does not allow end."""
         self.snapshot = snapshot

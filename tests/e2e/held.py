@@ -15,7 +15,7 @@ import pytest
 from appliance.approvals.requests import Request, RequestState
 from appliance.embedded import PostgresServer
 from appliance.entities import PermissionRole
-from appliance.store import approvals, identities
+from appliance.store import approvals, identities, rules
 from appliance.store.actors import Actor
 from tests.harness.gateway import ADMIN, Gateway, running_gateway
 from tests.harness.polling import eventually
@@ -81,6 +81,11 @@ def holding_gateway(
             without_where=True,
             message="writes without WHERE need a second pair of eyes",
         )
+        table = {"commands": ("delete", "update"), "without_where": True}
+        gateway.rule("brief", "approve", tables=("public.brief",), timeout_s=1, **table)
+        gateway.rule("later", "approve", tables=("public.later",), retry_s=900, **table)
+        rules.reorder(gateway.store, ADMIN, datetime.now(UTC), ("brief", "later", RULE))
+        gateway.settle()
         yield gateway
 
 
