@@ -154,7 +154,7 @@ class Courier:
                 self._notice(claimed, request),
                 sender=smtp.sender,
                 receiver=claimed.message.receiver,
-                now=self._clock.now(),
+                now=claimed.created_at,
                 message_id=f"{claimed.id}-{int(claimed.created_at.timestamp())}",
             )
             mailer.send(message)

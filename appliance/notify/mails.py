@@ -52,8 +52,9 @@ def mail(
     now: datetime,
     message_id: str,
 ) -> EmailMessage:
-    """Return the message. The same ``message_id`` gives the same Message-ID: mailboxes that get
-    a second copy of it can tell.
+    """Return the message, written at ``now``.
+
+    The same ``message_id`` gives the same Message-ID: mailboxes know a second copy by it.
 
     Raises: ValueError for an address that is none.
     """

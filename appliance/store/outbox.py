@@ -207,7 +207,7 @@ def replace(store: Store, now: datetime, claimed: Claimed, messages: Sequence[Me
     with store.transaction():
         if not _end(store, now, claimed, MessageState.SENT, ""):
             return False
-        put(store, now, *messages)
+        put(store, claimed.created_at, *messages)  # due at once, and as old as what they tell of
         return True
 
 

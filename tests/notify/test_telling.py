@@ -57,6 +57,7 @@ def test_the_mail_says_who_what_where_why_until_when_and_links_to_the_request(
 ) -> None:
     post.mail_to(box.port)
     request = held(post.store)
+    post.clock.advance(timedelta(minutes=2))
     post.deliver()
     (mail,) = box.to(BO)
     assert mail["Subject"] == (
@@ -65,6 +66,7 @@ def test_the_mail_says_who_what_where_why_until_when_and_links_to_the_request(
     )
     assert mail["From"] == "Gatepost <gatepost@example.com>"
     assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Date"].datetime == NOW.replace(microsecond=0)  # when it happened
     text = mail.get_body(("plain",))
     page = mail.get_body(("html",))
     assert text is not None and page is not None
