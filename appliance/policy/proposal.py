@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 
-from appliance.entities import PolicyRule, ProfileMode, Snapshot
+from appliance.entities import PolicyRule, ProfileMode, Snapshot, address_in
 from appliance.hours import closed_rules
 from appliance.policy.patterns import Match
 from appliance.policy.rules import Rulebook
@@ -53,6 +54,19 @@ class Proposal:
             hours=any(rule.hours for rule in rules),
             rows=tuple(sorted({r.rows_over for r in rules if r.rows_over is not None})),
         )
+
+    def session_state(self, application_name: str, source: str) -> tuple[object, ...]:
+        """Return which rules' conditions on a session hold: equal ones are judged alike."""
+        found: list[object] = []
+        for rule in (*self.present.rules, *self.proposed.rules):
+            if rule.enabled and rule.application_names:
+                found.append(any(fnmatchcase(application_name, g) for g in rule.application_names))
+            if rule.enabled and rule.sources:
+                try:
+                    found.append(address_in(source, rule.sources))
+                except ValueError:
+                    found.append(None)
+        return tuple(found)
 
     def closed_at(self, at: datetime) -> tuple[frozenset[str], frozenset[str]]:
         """Return which rules are outside of their hours at a moment: now and as proposed."""

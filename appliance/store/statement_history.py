@@ -31,6 +31,8 @@ from appliance.store.fields import from_micros, to_micros
 from appliance.store.fingerprint_days import day_of
 
 DAYS = 30
+# Of the time: until when to find what can be touched, and to read that one by one.
+_TO_FIND, _TO_READ = 0.5, 0.75
 _IN_LIST = 200
 _CHUNK = 2_000
 _MINUTE_MICROS = 60_000_000
@@ -41,7 +43,7 @@ _WHOLE_CHARS = 1 << 20  # of longer texts the store may have the beginning only
 class Limits:
     """How much a dry run looks at: so many distinct statements, rows of the record, seconds."""
 
-    groups: int = 5_000
+    groups: int = 20_000
     rows: int = 500_000
     seconds: float = 8.0
 
@@ -63,6 +65,16 @@ class _Key(NamedTuple):
     database: str
     role: str
     fingerprint: str
+
+
+class _Use(NamedTuple):
+    key: _Key
+    statements: int
+    last_at: int
+    text_id: str
+    session_id: str
+    seq: int
+    effects: str | None
 
 
 class _Session(NamedTuple):
@@ -88,34 +100,37 @@ def run(
 ) -> DryRun:
     """Return what a proposal would have done to what was recorded in ``days`` whole days."""
     bounds, how = limits or Limits(), work or Work()
-    deadline = time.monotonic() + bounds.seconds
+    began = time.monotonic()
     since = from_micros(day_of(now - timedelta(days=days)) * DAY_MICROS)
     proposal = Proposal(present, proposed)
     found = _by_fingerprint(store, since, now, how)
-    total = sum(one.count for one in found)
+    total = sum(use.statements for use in found)
     kept, cut = found[: bounds.groups], found[bounds.groups :]
-    kept = _with_examples(store, kept, how)
     judge = Judge(proposal, _catalogs(store, kept, how), parser)
 
-    def in_time() -> bool:
-        return time.monotonic() < deadline
+    def in_time(share: float) -> bool:
+        return time.monotonic() - began < bounds.seconds * share
 
     touched: list[Recorded] = []
     looked_at = 0
-    back_to = cut[0].last_at if cut else None
-    for part in _parts(kept):
-        if not in_time():
-            back_to = part[0].last_at
+    back_to = from_micros(cut[0].last_at) if cut else None
+    for uses in _parts(kept):
+        if not in_time(_TO_FIND):
+            back_to = from_micros(uses[0].last_at)
             break
+        part = _with_examples(store, uses)
         _parse_large(parser, part)
         touched += how.aside(partial(_concerned, judge, part))
         looked_at += sum(one.count for one in part)
         how.breathe()
     untouched = looked_at - sum(one.count for one in touched)
     if proposal.details.is_any and touched:
-        touched, stopped = _one_by_one(store, proposal, touched, since, now, bounds, in_time, how)
+        touched, stopped = _one_by_one(
+            store, proposal, touched, since, now, bounds, partial(in_time, _TO_READ), how
+        )
         back_to = max(filter(None, (back_to, stopped)), default=None)
-    return _judged(judge, touched, how, in_time, since, now, total, untouched, back_to)
+    may_judge = partial(in_time, 1.0)
+    return _judged(judge, touched, how, may_judge, since, now, total, untouched, back_to)
 
 
 def _concerned(judge: Judge, part: list[Recorded]) -> list[Recorded]:
@@ -148,58 +163,52 @@ def _judged(
     return made
 
 
-def _by_fingerprint(store: Store, since: datetime, now: datetime, how: Work) -> list[Recorded]:
-    """Return all statements by fingerprint, the latest first; texts are still to come."""
+def _by_fingerprint(store: Store, since: datetime, now: datetime, how: Work) -> list[_Use]:
+    """Return all statements by fingerprint, the latest first."""
     sql = (
         "SELECT identity, target, database, role, fingerprint, statements, last_at, text_id,"
         " session_id, seq, effects FROM fingerprint_day WHERE day = ?"
     )
-    found: dict[_Key, Recorded] = {}
+    counts: dict[_Key, int] = {}
+    latest: dict[_Key, tuple[Any, ...]] = {}
     for day in range(day_of(now), day_of(since) - 1, -1):
         with store.reading():
             rows = list(_rows(store, sql, (day,)))
         for row in rows:
-            key = _Key(*row[:5])
-            before = found.get(key)
-            if before is not None:
-                found[key] = replace(before, count=before.count + int(row[5]))
-            else:
-                found[key] = Recorded(
-                    text=row[7],
-                    fingerprint=key.fingerprint,
-                    identity=key.identity,
-                    target=key.target,
-                    database=key.database,
-                    role=key.role,
-                    count=int(row[5]),
-                    last_at=from_micros(row[6]),
-                    session_id=row[8],
-                    seq=row[9],
-                    effects=tuple((cls, on) for cls, on in orjson.loads(row[10] or "[]")),
-                )
+            key = _Key._make(row[:5])
+            counts[key] = counts.get(key, 0) + int(row[5])
+            latest.setdefault(key, row)
         how.breathe()
-    return sorted(found.values(), key=lambda one: one.last_at, reverse=True)
+    found = [_Use(key, counts[key], *row[6:]) for key, row in latest.items()]
+    return sorted(found, key=lambda use: use.last_at, reverse=True)
 
 
-def _with_examples(store: Store, found: list[Recorded], how: Work) -> list[Recorded]:
-    """Put texts in the place of their ids, and what the example's session had set."""
-    made: list[Recorded] = []
-    for part in _parts(found):
-        with store.reading():
-            texts = _texts(store, [one.text for one in part])
-            sessions = _sessions(store, [one.session_id for one in part])
-        for one in part:
-            text = texts.get(one.text, "")
-            session = sessions.get(one.session_id)
-            made.append(
-                replace(
-                    one,
-                    text=text,
-                    search_path=session.search_path if session else "",
-                    is_whole=bool(text) and len(text) < _WHOLE_CHARS,
-                )
+def _with_examples(store: Store, uses: list[_Use]) -> list[Recorded]:
+    """Return uses with their example's text, and what its session had set."""
+    with store.reading():
+        texts = _texts(store, [use.text_id for use in uses])
+        sessions = _sessions(store, [use.session_id for use in uses])
+    made = []
+    for use in uses:
+        text = texts.get(use.text_id, "")
+        session = sessions.get(use.session_id)
+        made.append(
+            Recorded(
+                text=text,
+                fingerprint=use.key.fingerprint,
+                identity=use.key.identity,
+                target=use.key.target,
+                database=use.key.database,
+                role=use.key.role,
+                count=use.statements,
+                last_at=from_micros(use.last_at),
+                session_id=use.session_id,
+                seq=use.seq,
+                search_path=session.search_path if session else "",
+                is_whole=bool(text) and len(text) < _WHOLE_CHARS,
+                effects=tuple((cls, on) for cls, on in orjson.loads(use.effects or "[]")),
             )
-        how.breathe()
+        )
     return made
 
 
@@ -217,6 +226,7 @@ def _one_by_one(
     details = proposal.details
     like = {_key(one): one for one in touched}
     sessions: dict[str, _Session] = {}
+    states: dict[tuple[str, ...], object] = {}  # by application name and source
     closed: dict[int, object] = {}  # by minute: no hours are finer
     found: dict[tuple[object, ...], Recorded] = {}
     read = 0
@@ -235,10 +245,12 @@ def _one_by_one(
             minute = at // _MINUTE_MICROS
             if details.hours and minute not in closed:
                 closed[minute] = proposal.closed_at(when)
+            if details.session and session[4:6] not in states:
+                states[session[4:6]] = proposal.session_state(*session[4:6])
             many = row_count if state == State.DONE else None
             key = (
                 _key(example),
-                session[4:6] if details.session else None,
+                states[session[4:6]] if details.session else None,
                 closed[minute] if details.hours else None,
                 (many is None, bisect_left(details.rows, many or 0)) if details.rows else None,
             )
@@ -316,11 +328,9 @@ def _search_path(parameters: dict[str, str]) -> str:
     return found
 
 
-def _catalogs(
-    store: Store, found: list[Recorded], how: Work
-) -> dict[tuple[str, str], Catalog | None]:
+def _catalogs(store: Store, found: list[_Use], how: Work) -> dict[tuple[str, str], Catalog | None]:
     made: dict[tuple[str, str], Catalog | None] = {}
-    for place in dict.fromkeys((one.target, one.database) for one in found):
+    for place in dict.fromkeys((use.key.target, use.key.database) for use in found):
         stored = catalogs.get(store, *place)
         try:
             made[place] = how.aside(partial(Catalog.from_json, stored.data)) if stored else None
@@ -340,7 +350,7 @@ def _key(one: Recorded) -> _Key:
     return _Key(one.identity, one.target, one.database, one.role, one.fingerprint)
 
 
-def _parts(values: list[Recorded]) -> Iterator[list[Recorded]]:
+def _parts(values: list[_Use]) -> Iterator[list[_Use]]:
     for start in range(0, len(values), _IN_LIST):
         yield values[start : start + _IN_LIST]
 
