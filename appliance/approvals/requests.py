@@ -36,10 +36,14 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """How many rows the target's planner expects; ``rows`` None: no estimate, ``why`` says why."""
+    """How many rows the target's planner expects; ``rows`` None: no estimate, ``why`` says why.
+
+    ``sqlstate``: of the error that the target answered with.
+    """
 
     rows: int | None
     why: str = ""
+    sqlstate: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,7 +199,7 @@ class Policy:
     ) -> Iterator[Verdict]:
         """Yield the verdict on each effect, with each rule that decides it."""
         if rows is not None and not _counts(statement):
-            rows, why = None, "no estimate covers all that it does"
+            rows, why = None, statement.unknown or "no estimate covers all that it does"
         for effect in _effects(statement):
             only = effect.default_exempt or _only_looks(statement, effect)
             action, deciders = self._strictest(effect, only, rows)
@@ -333,7 +333,7 @@ def _counts(statement: Statement) -> bool:
     if counted is None or statement.unknown or statement.executes is not None:
         return False
     named = {e.relation for e in statement.effects if e.cls is not _E.SELECT and not e.via}
-    return len(named) <= 1 and all(e.cls in counted for e in statement.effects)
+    return len(named - {None}) <= 1 and all(e.cls in counted for e in statement.effects)
 
 
 def changes_only_looks(facts: Facts) -> bool:

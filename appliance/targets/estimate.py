@@ -133,7 +133,8 @@ def estimate(
     except StepFailed as failed:
         return Estimate(None, f"the target cannot be asked: {failed.step.detail}")
     except psycopg.Error as error:
-        return Estimate(None, f"the target's planner says: {said(error, secret)}")
+        words = f"the target's planner says: {said(error, secret)}"
+        return Estimate(None, words, error.sqlstate or "")
     except (GatepostError, OSError, ValueError, KeyError, TypeError) as error:
         return Estimate(None, f"the target cannot be asked ({type(error).__name__})")
 

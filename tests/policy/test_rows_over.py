@@ -114,6 +114,11 @@ def test_each_rule_that_holds_counts_for_each_wants_its_own_approvers() -> None:
     assert [d.rule for d in both.decide(one(UPDATE), 1500).decisions] == ["careful"]
 
 
+def test_functions_in_it_do_not_make_it_uncountable() -> None:
+    called = Effect(EffectClass.UPDATE, function=Name("pg_catalog", "lower"), default_exempt=True)
+    assert policy(CAREFUL).row_limits(one(UPDATE, called)) == (1000,)
+
+
 def test_an_earlier_rule_that_allows_ends_it() -> None:
     free = rule("free", "allow", commands=("update",))
     assert policy(free, CAREFUL).row_limits(one(UPDATE)) == ()
