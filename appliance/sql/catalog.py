@@ -149,6 +149,9 @@ class Catalog:
         types = value.get("types") or ()
         self.types = frozenset(name for _, name, _ in types)
         self.active_types = frozenset(name for _, name, is_active in types if is_active)
+        self._behind_types = _grouped(
+            (name, Name(schema, function)) for name, schema, function in value.get("casts") or ()
+        )
         self._active = frozenset(value.get("active") or ())
         self.roles = tuple(name for name, *_ in value.get("roles") or ())
         self.memberships = frozenset(
@@ -257,6 +260,10 @@ class Catalog:
     @property
     def has_operators(self) -> bool:
         return bool(self._operators)
+
+    def behind_type(self, name: str) -> tuple[Name, ...]:
+        """Return the users' functions that a cast to a type of that name may call."""
+        return self._behind_types.get(name, ())
 
     def is_active(self, oid: int) -> bool:
         """Return whether writing to (or reading) it may run code: triggers, policies, checks."""

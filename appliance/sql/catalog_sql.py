@@ -142,6 +142,18 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
      WHERE t.oid >= {_FIRST_USER_OID}::pg_catalog.oid AND t.typelem = 0::pg_catalog.oid
        AND t.typtype <> 'c' AND n.nspname !~ '^pg_temp_'),
+  'casts', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
+       t.typname, n.nspname, p.proname))
+     FROM (SELECT x.casttarget AS type, x.castfunc AS func FROM pg_catalog.pg_cast x
+       UNION SELECT k.contypid, d.refobjid FROM pg_catalog.pg_constraint k
+         JOIN pg_catalog.pg_depend d ON d.objid = k.oid
+           AND d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid
+           AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+         WHERE k.contypid <> 0::pg_catalog.oid) f
+     JOIN pg_catalog.pg_type t ON t.oid = f.type
+     JOIN pg_catalog.pg_proc p ON p.oid = f.func
+     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE f.func >= {_FIRST_USER_OID}::pg_catalog.oid),
   'active', (SELECT pg_catalog.json_agg(DISTINCT a.oid::pg_catalog.int8) FROM (
        SELECT g.tgrelid AS oid FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal
        UNION SELECT s.polrelid FROM pg_catalog.pg_policy s

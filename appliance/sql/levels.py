@@ -10,6 +10,7 @@ class Use:
     """A relation while a statement is being walked; ``freeze`` makes the value of it."""
 
     __slots__ = (
+        "aside",
         "becomes",
         "cascades",
         "cls",
@@ -39,6 +40,7 @@ class Use:
         self.cascades = False
         self.moves = False
         self.becomes: Name | None = None
+        self.aside = False
 
     def touch(self, column: str) -> None:
         if self.columns is not None:
@@ -66,6 +68,7 @@ class Use:
             self.cascades,
             self.moves,
             self.becomes,
+            self.aside,
         )
 
 

@@ -101,6 +101,8 @@ class StatementNames:
         for text in meaning.views:
             self._temporary_view(use.cls, text, use.name.name)
         for relation in meaning.relations:
+            if use.aside and relation.own(use.columns) == ():
+                continue  # the bare names in it belong to another source
             self._expansion.relation(
                 use.cls,
                 relation,
@@ -110,7 +112,7 @@ class StatementNames:
                 only=use.only,
                 reads=use.reads,
                 cascades=use.cascades,
-                exempt=bool(self._via) and relation.is_system,
+                exempt=use.aside or (bool(self._via) and relation.is_system),
             )
             if use.moves:
                 self._expansion.moved(relation, use.columns, use.becomes)
@@ -224,6 +226,8 @@ class StatementNames:
         for name in parsed.types:
             if name.name in catalog.active_types:
                 self._changes_state = True
+            for function in catalog.behind_type(name.name):
+                self._expansion.named_function(EffectClass.SELECT, function, self._via)
 
     # -- definitions -----------------------------------------------------------------------------
 

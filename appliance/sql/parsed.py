@@ -22,6 +22,7 @@ class RelationUse:
     ``temporary``: created TEMP. ``reads``: what its definition reads counts too (REFRESH).
     ``cascades``: TRUNCATE … CASCADE. ``moves``: it is given another name, schema or parent, which
     could shake off a rule; ``becomes``: what it will be called (what stays is left out).
+    ``aside``: what an UPDATE's SET reads of its own target: for rules that name the relation.
     """
 
     cls: EffectClass
@@ -37,6 +38,7 @@ class RelationUse:
     cascades: bool = False
     moves: bool = False
     becomes: Name | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

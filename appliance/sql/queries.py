@@ -70,7 +70,8 @@ def _on_conflict_update(walk: Walk, relation: Node, conflict: Node, outer: Level
     )
     level.offer(_alias(relation), use)
     level.sources["excluded"] = [use]
-    walk.push_rest(conflict, level)
+    _set(walk, conflict.get("targetList"), relation, level)
+    walk.push_rest(conflict, level, "targetList")
 
 
 def update(walk: Walk, node: Node, outer: Level) -> None:
@@ -78,7 +79,7 @@ def update(walk: Walk, node: Node, outer: Level) -> None:
     with_clause(walk, node.get("withClause"), level)
     columns = _target_names(node.get("targetList"))
     target = _target(walk, node["relation"], level, EffectClass.UPDATE, columns)
-    walk.push(node.get("targetList"), level)
+    _set(walk, node.get("targetList"), node["relation"], level)
     walk.push(node.get("fromClause"), level)
     _where(walk, node.get("whereClause"), (target,), level)
     _returning(walk, node.get("returningClause"), node["relation"], level)
@@ -91,6 +92,16 @@ def delete(walk: Walk, node: Node, outer: Level) -> None:
     walk.push(node.get("usingClause"), level)
     _where(walk, node.get("whereClause"), (target,), level)
     _returning(walk, node.get("returningClause"), node["relation"], level)
+
+
+def _set(walk: Walk, items: list[Node] | None, relation: Node, level: Level) -> None:
+    """Walk a SET list: what it reads of the target it could write where everybody may read."""
+    inside = walk.level(level, EffectClass.UPDATE)
+    use = walk.use(EffectClass.SELECT, range_name(relation), set())
+    use.aside = True
+    inside.offer(_alias(relation), use)
+    inside.sources[_alias(relation)] += level.sources.get(_alias(relation), ())
+    walk.push(items, inside)
 
 
 def merge(walk: Walk, node: Node, outer: Level) -> None:
@@ -112,7 +123,10 @@ def merge(walk: Walk, node: Node, outer: Level) -> None:
         if cls is not EffectClass.INSERT:
             judged.append(use)
         level.sources[alias].append(use)
-        walk.push(clause.get("targetList"), level)
+        if cls is EffectClass.UPDATE:
+            _set(walk, clause.get("targetList"), node["relation"], level)
+        else:
+            walk.push(clause.get("targetList"), level)
         walk.push(clause.get("values"), level)
     walk.push(node.get("sourceRelation"), level)
     conditions = [
@@ -251,7 +265,8 @@ def type_cast(walk: Walk, node: Node, level: Level) -> None:
         text = constant(walk, node.get("arg"))
         if text is not None:
             walk.code.append(text)
-    walk.push_rest(node, level)
+    type_name(walk, node.get("typeName", {}), level)
+    walk.push_rest(node, level, "typeName")
 
 
 def _newer_function(walk: Walk, name: str, level: Level) -> None:

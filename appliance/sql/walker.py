@@ -229,6 +229,7 @@ class Walk:
         self, kind: str, cls: EffectClass, start: int, end: int, fingerprint: int
     ) -> ParsedStatement:
         """Return what was found, what its literals of SQL hold included."""
+        self.uses = [use for use in self.uses if not (use.aside and use.columns == set())]
         places = {id(use): place for place, use in enumerate(self.uses)}
         relations = [use.freeze(places) for use in self.uses]
         effects = self._own_effects(cls)
