@@ -209,7 +209,8 @@ def _channels(config: Config, store: Store, clock: Clock) -> Iterator[Finding]:
     for tried in examine_channels(found, Sealer(load_master_key(config)), config):
         health = outbox.health(store, clock.now(), Channel(tried.channel))
         if tried.ok and not health.is_well:
-            detail = f"{health.retrying} messages wait, {health.failed} given up: {health.problem}"
+            counts = f"waiting to be sent again: {health.retrying}, given up: {health.failed}"
+            detail = f"{counts}; the latest: {health.problem}"
             yield Finding(tried.channel, False, detail, "try it: gatepost notify test")
         else:
             yield Finding(tried.channel, tried.ok, tried.detail, tried.hint)

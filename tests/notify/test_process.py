@@ -136,4 +136,7 @@ def test_doctor_says_what_a_channel_lacks(store: Store, config: Config, hook: Re
     outbox.failed(store, now, taken, "it answered 500")
     found = {f.name: f for f in examine(config, CLOCK)}
     assert not found["webhook"].ok
-    assert found["webhook"].detail == "1 messages wait, 0 given up: it answered 500"
+    assert (
+        found["webhook"].detail
+        == "waiting to be sent again: 1, given up: 0; the latest: it answered 500"
+    )

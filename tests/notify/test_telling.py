@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from appliance.approvals.requests import RequestState
-from appliance.store import access_requests, approvals, identities, outbox
+from appliance.entities import ProfileMode
+from appliance.store import access_requests, approvals, identities, outbox, profiles
 from appliance.store.access_requests import AccessAsk
 from appliance.store.database import Store
 from appliance.store.identities import IdentitySpec
@@ -15,6 +17,7 @@ from tests.harness.receiver import Receiver
 from tests.notify.conftest import URL, Post
 from tests.store.approving import ANA, AS_BO, BO, CY, held, machine, statement
 from tests.store.conftest import BY, NOW
+from tests.store.profiled import COUNT, DROP, recorder_in
 
 SOON = timedelta(seconds=1)
 
@@ -231,3 +234,23 @@ def test_what_nobody_can_decide_any_more_is_not_asked(post: Post) -> None:
     post.clock.set(approvals.get(post.store, request.id).expires_at)
     post.deliver()
     assert {state for _, _, state in states(post.store)} == {"dropped"}
+
+
+def test_the_owner_is_asked_to_extend_an_enforced_profile(
+    post: Post, box: Mailbox, tmp_path: Path
+) -> None:
+    post.mail_to(box.port)
+    recorder = recorder_in(post.store, tmp_path, post.clock)
+    recorder.ran(("select count(*) from orders", COUNT))
+    profiles.sign(post.store, BY, NOW, "ci-nightly", [COUNT])
+    profiles.set_mode(post.store, BY, NOW, "ci-nightly", ProfileMode.ENFORCE)
+    recorder.refused(("drop table orders", DROP))
+    recorder.journal.close()
+    post.deliver()
+    (mail,) = box.messages
+    assert mail["To"] == ANA
+    assert "ci-nightly was refused a statement that its profile on shop lacks" in mail["Subject"]
+    (request,) = approvals.find(post.store).items
+    approvals.decide(post.store, BY, NOW, request.id, approve=True)
+    post.deliver()
+    assert len(box.messages) == 1  # who decided knows
