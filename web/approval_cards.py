@@ -17,12 +17,13 @@ from appliance.store.approval_rows import question_of
 from appliance.store.session_replay import StatementLine
 from web.approval_outcomes import Outcome, outcome_of
 from web.services import now, services
-from web.sql import highlighted, sql
+from web.sql import highlighted, parameter, sql
 from web.viewer import STATEMENT_READERS, Viewer
 
 BEFORE = 3  # statements shown of what they ran before
 MOST_IN_QUEUE = 8_000  # characters of a text; a longer one is read on the request's own page
-MOST_ALONE = 200_000
+MOST_ALONE = 500_000
+MOST_PARAMETERS = 1_000
 _LINE = 300
 _TALL = 18  # lines that fit without scrolling
 _STATEMENTS = (RequestKind.STATEMENT, RequestKind.RETRY)
@@ -96,6 +97,8 @@ class Card:
     deciders: tuple[str, ...]
     shown: Markup
     shown_characters: int
+    parameters: tuple[str, ...]
+    has_cut_parameters: bool
     lines: int
     is_laid_out: bool
     before: tuple[StatementLine, ...]
@@ -119,7 +122,8 @@ class Card:
 
     @property
     def is_cut(self) -> bool:
-        return self.shown_characters < len(self.request.text)
+        """Return whether some of what would be approved is not shown."""
+        return self.shown_characters < len(self.request.text) or self.has_cut_parameters
 
     @property
     def is_tall(self) -> bool:
@@ -158,6 +162,8 @@ def card_of(request: Request, eyes: Eyes, *, most: int = MOST_IN_QUEUE) -> Card:
     laid_out = sql().laid_out(text) if text and len(text) == len(request.text) else text
     shown = visible(laid_out)
     why_not = eyes.why_not(request)
+    values = [visible(parameter(value)) for value in request.parameters[:MOST_PARAMETERS]]
+    longest = most // 10
     return Card(
         request=request,
         why_not=why_not,
@@ -165,6 +171,10 @@ def card_of(request: Request, eyes: Eyes, *, most: int = MOST_IN_QUEUE) -> Card:
         deciders=eyes.deciders(request) if why_not and request.state.is_open else (),
         shown=highlighted(shown),
         shown_characters=len(text),
+        parameters=tuple(v if len(v) <= longest else f"{v[:longest]}…" for v in values),
+        has_cut_parameters=(
+            len(request.parameters) > MOST_PARAMETERS or any(len(v) > longest for v in values)
+        ),
         lines=shown.count("\n") + 1,
         is_laid_out=laid_out != request.text,
         before=_before(request) if request.state.is_open else (),

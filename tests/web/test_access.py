@@ -44,6 +44,7 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "approvals.events": ALL,
     "approvals.detail": ALL,
     "approvals.card": ALL,
+    "approvals.text": ALL,
     "approvals.decide": ALL,
     "approvals.cancel": ALL,
     "pre_approvals.page": ALL,

@@ -82,7 +82,7 @@ def test_each_sees_and_decides_what_is_theirs(
     assert page.status_code == 200
     assert ("customer_id" in page.text) is sees
     assert ('value="approve"' in page.text) is decides
-    for path in ("", "/card"):
+    for path in ("", "/card", "/text"):
         answer = browser.get(f"/approvals/{held}{path}")
         assert answer.status_code == (200 if sees else 404)
         assert ("customer_id" in answer.text) is sees
@@ -235,6 +235,9 @@ def test_characters_that_turn_a_statement_round_are_written_out(world: World) ->
     hold(world.store, AT, "delete from a /*\u202e } \u2066if (admin)\u2069 \u2066 begin*/")
     page = world.signed_in(BO).get("/approvals").text
     assert "⟨U+202E⟩" in page and "\u202e" not in page
+    hold(world.store, AT, "select $1", parameters=("\u202e1",), application_name="\u202epsql")
+    page = world.signed_in(BO).get("/approvals").text
+    assert page.count("⟨U+202E⟩") == 3 and "\u202e" not in page
 
 
 def test_a_text_too_long_for_the_queue_is_decided_on_its_own_page(world: World) -> None:
@@ -245,6 +248,12 @@ def test_a_text_too_long_for_the_queue_is_decided_on_its_own_page(world: World) 
     assert "Read more of it before you decide" in queue and 'value="approve"' not in queue
     alone = bo.get(f"/approvals/{number}").text
     assert 'value="approve"' in alone and "orders" in alone
+    hold(world.store, AT, "select $1", parameters=("x" * 2_000 + "hidden",))
+    queue = bo.get("/approvals").text
+    assert "Not all of its parameters are shown." in queue and 'value="approve"' not in queue
+    assert "hidden" in bo.get(f"/approvals/{number + 1}").text
+    file = bo.get(f"/approvals/{number + 1}/text")
+    assert file.text.endswith("hidden'\"\nselect $1\n") and file.mimetype == "application/sql"
 
 
 def test_the_navigation_counts_what_one_may_decide(world: World, held: int) -> None:

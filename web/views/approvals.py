@@ -16,12 +16,13 @@ from appliance.store.approval_lists import Wanted
 from appliance.store.pages import Page
 from web import sql
 from web.access import EVERYBODY, may
-from web.approval_cards import MOST_ALONE, MOST_IN_QUEUE, Eyes, card_of
+from web.approval_cards import MOST_ALONE, MOST_IN_QUEUE, Eyes, card_of, visible
 from web.approval_outcomes import outcome_of, state_words
 from web.approval_stream import MOST, Stream
 from web.forms import Form, sentence
 from web.listing import Choice, Filter, ListState, csv_response, every, read_list, wants_csv
 from web.services import now, services
+from web.sql import parameter
 from web.viewer import actor, current_viewer, require_viewer, sign_in_token
 
 blueprint = Blueprint("approvals", __name__)
@@ -65,6 +66,7 @@ def _install(state: BlueprintSetupState) -> None:
     waiting = state.app.extensions.setdefault("gatepost_waiting", {})
     waiting[blueprint.name] = count_mine
     state.app.jinja_env.globals["request_state_words"] = state_words
+    state.app.jinja_env.filters["visible"] = visible
     state.app.jinja_env.globals["request_kind_words"] = KIND_WORDS
     state.app.jinja_env.globals["requests_for_viewer"] = mine
 
@@ -134,6 +136,16 @@ def card(number: int) -> str:
     """One card as it stands now: a part that open pages ask for when something changed."""
     eyes = Eyes.of(require_viewer())
     return _part(_seen(number, eyes), eyes, Form())
+
+
+@blueprint.get("/approvals/<int:number>/text")
+@may(*EVERYBODY)
+def text(number: int) -> Response:
+    """The whole of a statement with its parameters, where a page would be too long."""
+    found = _seen(number, Eyes.of(require_viewer()))
+    values = "".join(f"-- ${n} = {parameter(v)!r}\n" for n, v in enumerate(found.parameters, 1))
+    headers = {"Content-Disposition": f'attachment; filename="gatepost-request-{number}.sql"'}
+    return Response(f"{values}{found.text}\n", mimetype="application/sql", headers=headers)
 
 
 @blueprint.post("/approvals/<int:number>/decide")
