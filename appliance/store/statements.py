@@ -127,7 +127,7 @@ def _record(row: Any) -> StatementRecord:
         identity=session.identity if session else "",
         target=session.target if session else "",
         text=text.text if text else "",
-        fingerprint=text.fingerprint if text else "",
+        fingerprint=row.fingerprint or (text.fingerprint if text else ""),
         parameters=row.parameters,
         verdict=row.verdict,
         rule=row.rule,
