@@ -84,6 +84,7 @@ def holding_gateway(
         table = {"commands": ("delete", "update"), "without_where": True}
         gateway.rule("brief", "approve", tables=("public.brief",), timeout_s=1, **table)
         gateway.rule("later", "approve", tables=("public.later",), retry_s=900, **table)
+        gateway.rule("races", "approve", tables=("public.races",), commands=("insert",))
         rules.reorder(gateway.store, ADMIN, datetime.now(UTC), ("brief", "later", RULE))
         gateway.settle()
         yield gateway
