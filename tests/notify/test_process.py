@@ -17,7 +17,8 @@ from appliance.clock import SystemClock
 from appliance.config import Config, config_from_environment
 from appliance.doctor import examine
 from appliance.sealing import Sealer, load_master_key
-from appliance.store import channels, outbox
+from appliance.store import access_requests, channels, outbox
+from appliance.store.access_requests import AccessAsk
 from appliance.store.actors import system_actor
 from appliance.store.channels import SmtpSpec, WebhookSpec
 from appliance.store.database import Store, open_store
@@ -83,8 +84,8 @@ def test_the_scheduler_tells_within_two_seconds_and_ends_when_told(
         outbox.put(shop, CLOCK.now(), Message(Event.REQUESTED, Channel.NEWS, 4711))  # not there
         eventually(lambda: not news(shop), 20, "the news of a request that is gone is dropped")
         began = time.monotonic()
-        now = CLOCK.now()
-        approving.held(shop, now, expires_at=now + approving.HELD_FOR)
+        ask = AccessAsk(approving.ANA, "shop", "app_rw", 3600, "INC-42")
+        access_requests.ask(shop, BY, CLOCK.now(), ask)
         eventually(lambda: len(box.messages) == 2 and hook.posted, 10, "two mails and one post")
         assert time.monotonic() - began < 3  # 2 s, and one for a busy machine
         process.send_signal(signal.SIGTERM)
