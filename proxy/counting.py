@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.approvals.requests import Estimate
 from appliance.policy.verdict import Action
+from appliance.targets.estimate import PLANNER_SAYS
 from proxy import deciding
 from proxy.cache import TwoGenerations
 from proxy.commands import Wait, Work
 from proxy.decision import Decision, Need
 from proxy.holds import Asked
+from proxy.refusal import Refusal
 
 if TYPE_CHECKING:
     from appliance.policy.engine import Policy
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
 
 _REMEMBERED: Final = 64  # statements
 _FAR: Final = 10  # times more rows than the last run of its kind: below it the guard is enough
-# Slips of the pen: found before anything is planned, by names and text alone. The target says the
-# same to the client, in its own words.
+# Slips of the pen: found before anything is planned, by names and text alone. Nobody needs to
+# approve them: the client reads them as the target says them. Not 42P01: a text may name what
+# only the session has.
 _SLIPS: Final = frozenset(
-    ("22P02", "42501", "42601", "42702", "42703", "42803", "42804", "42846", "42883", "42P01")
+    ("22P02", "42501", "42601", "42702", "42703", "42803", "42804", "42846", "42883", "42P02")
 )
 _NOBODY = Estimate(None, "the planner was not asked")
 
@@ -90,10 +93,12 @@ def with_rows(session: Session, decision: Decision, asked: Asked) -> Decision | 
         session.commands.append(Work(partial(_ask, guard, counting, question)))
         return None
     found = counting.estimate
-    if found.sqlstate in _SLIPS and not session.judge.has_own_ddl:
-        found = counting.estimate = Estimate(0)
     verdict = session.judge.policy.decide(decision.facts, found.rows, found.why)
-    return replace(decision, verdict=verdict)
+    slip = None
+    if found.sqlstate in _SLIPS and not (verdict.is_allow or session.judge.has_own_ddl):
+        hint = f"gatepost: the planner was asked because of rule {verdict.rule}."
+        slip = Refusal(found.sqlstate, found.why.removeprefix(PLANNER_SAYS), hint)
+    return replace(decision, verdict=verdict, slip=slip)
 
 
 def key_of(asked: Asked) -> bytes:

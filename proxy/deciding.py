@@ -44,6 +44,8 @@ def as_the_target_would(decision: Decision) -> Refusal | None:
     SQL, is unknown, and the strictest rule refuses it: nothing runs. But whoever mistyped a table
     wants to read that, in PostgreSQL's words, and drivers look for its SQLSTATE.
     """
+    if decision.slip is not None:
+        return decision.slip
     verdict = decision.verdict
     refused = [made.effect for made in verdict.decisions if made.action is not Action.ALLOW]
     if not refused or any(effect.cls is not EffectClass.UNKNOWN for effect in refused):

@@ -11,6 +11,7 @@ from appliance.policy.verdict import Verdict
 from appliance.sql.catalog import Catalog
 from appliance.sql.facts import Facts
 from proxy.cache import Room, TwoGenerations
+from proxy.refusal import Refusal
 
 _CACHE_ENTRIES = 2048
 
@@ -41,6 +42,7 @@ class Decision:
     durable: bool = False
     parts: tuple[Verdict, ...] = ()  # of a script: each statement's, as it is recorded
     row_limits: tuple[int, ...] = ()  # above each of these numbers of rows other rules decide
+    slip: Refusal | None = None  # what the target says about it: it would not run at all
 
     @property
     def is_single(self) -> bool:

@@ -28,6 +28,7 @@ from appliance.targets.connect import Connection, connected, said
 from appliance.targets.reach import reach
 from appliance.targets.steps import StepFailed
 
+PLANNER_SAYS = "the target's planner says: "
 _STATEMENT_S = 2
 _LOCK_MS = 100
 _ANSWER_S = 4.0  # of the server, all in all: a network that swallows packets ends it
@@ -133,8 +134,7 @@ def estimate(
     except StepFailed as failed:
         return Estimate(None, f"the target cannot be asked: {failed.step.detail}")
     except psycopg.Error as error:
-        words = f"the target's planner says: {said(error, secret)}"
-        return Estimate(None, words, error.sqlstate or "")
+        return Estimate(None, PLANNER_SAYS + said(error, secret), error.sqlstate or "")
     except (GatepostError, OSError, ValueError, KeyError, TypeError) as error:
         return Estimate(None, f"the target cannot be asked ({type(error).__name__})")
 

@@ -157,7 +157,7 @@ def test_what_stays_within_the_limit_looks_as_it_always_did(limited: Gateway) ->
 def _body(message: raw.Message) -> object:
     if message.kind != "E":
         return message.body
-    return {key: message.fields.get(key) for key in "SVCMDHP"}
+    return {key: message.fields.get(key) for key in "SVCMD"}
 
 
 def test_the_client_reads_what_happened_and_the_record_has_it(limited: Gateway) -> None:
@@ -232,6 +232,10 @@ def test_what_was_taken_back_waits_for_a_human_when_it_is_run_again(limited: Gat
     [
         ("UPDATE orders SET n = 1 WHERE odd(id)", "not a built-in function"),
         ("UPDATE orders SET n = 1 WHERE id = 1 RETURNING id", "RETURNING"),
+        (
+            "WITH x AS (UPDATE orders SET n = 1 WHERE n = 0) UPDATE orders SET n = 2 WHERE id = 1",
+            "WITH",
+        ),
         ("UPDATE orders SET n = 1 WHERE id = 1; SELECT 1", "several statements"),
         ("EXPLAIN ANALYZE UPDATE orders SET n = 1 WHERE id = 1", "no estimate"),
     ],
