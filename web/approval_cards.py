@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 
 from markupsafe import Markup
 
@@ -24,6 +25,8 @@ BEFORE = 3  # statements shown of what they ran before
 MOST_IN_QUEUE = 8_000  # characters of a text; a longer one is read on the request's own page
 MOST_ALONE = 500_000
 MOST_PARAMETERS = 1_000
+_LAYING_OUT_S = 1.5
+_SWELLS, _LAYOUT = 4, 2_000  # what laying out may add to a text
 _LINE = 300
 _TALL = 18  # lines that fit without scrolling
 _STATEMENTS = (RequestKind.STATEMENT, RequestKind.RETRY)
@@ -156,10 +159,23 @@ class Card:
         return found if isinstance(found, int) else 0
 
 
-def card_of(request: Request, eyes: Eyes, *, most: int = MOST_IN_QUEUE) -> Card:
+def cards_of(requests: list[Request], eyes: Eyes) -> list[Card]:
+    """Return the cards of a queue; texts made to be slow to lay out cannot stall the page."""
+    began = monotonic()
+    return [
+        card_of(request, eyes, lays_out=monotonic() - began < _LAYING_OUT_S) for request in requests
+    ]
+
+
+def card_of(
+    request: Request, eyes: Eyes, *, most: int = MOST_IN_QUEUE, lays_out: bool = True
+) -> Card:
     """Return a request as somebody who may see it sees it."""
     text = request.text[:most]
-    laid_out = sql().laid_out(text) if text and len(text) == len(request.text) else text
+    is_whole = len(text) == len(request.text)
+    laid_out = sql().laid_out(text) if text and is_whole and lays_out else text
+    if len(laid_out) > _SWELLS * len(text) + _LAYOUT:  # deep nesting becomes a page of blanks
+        laid_out = text
     shown = visible(laid_out)
     why_not = eyes.why_not(request)
     values = [visible(parameter(value)) for value in request.parameters[:MOST_PARAMETERS]]

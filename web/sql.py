@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import OrderedDict
 from typing import Any
 
 from flask import current_app
@@ -11,13 +12,14 @@ from markupsafe import Markup, escape
 from pygments.lexers.sql import PostgresLexer
 from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, String, _TokenType
 
-from appliance.sql.format import format_sql
+from appliance.sql.format import MAX_CHARACTERS, format_sql
 from appliance.sql.parser import Parser
 from appliance.sql.planner import Planner
 from web.services import off_loop
 
 EXTENSION = "gatepost_sql"
 MOST_HIGHLIGHTED = 40_000
+_REMEMBERED = 200  # texts, of up to 20,000 characters each
 _NUMBERS = {
     16: ("bool", "!?"),
     20: ("int8", "!q"),
@@ -44,10 +46,21 @@ class Sql:
     def __init__(self) -> None:
         self.planner = Planner()
         self.parser = Parser(self.planner)
+        self._laid_out: OrderedDict[str, str] = OrderedDict()
 
     def laid_out(self, text: str) -> str:
-        """Return a statement over several lines, or as it came."""
-        return format_sql(text, self.planner)
+        """Return a statement over several lines, or as it came.
+
+        Remembered: a text made to be slow costs its seconds once, not at each look at a page.
+        """
+        if len(text) > MAX_CHARACTERS:
+            return text
+        known = self._laid_out.get(text)
+        if known is None:
+            known = self._laid_out[text] = format_sql(text, self.planner)
+            while len(self._laid_out) > _REMEMBERED:
+                self._laid_out.popitem(last=False)
+        return known
 
 
 def install(state: BlueprintSetupState) -> None:

@@ -16,7 +16,7 @@ from appliance.store.approval_lists import Wanted
 from appliance.store.pages import Page
 from web import sql
 from web.access import EVERYBODY, may
-from web.approval_cards import MOST_ALONE, MOST_IN_QUEUE, Eyes, card_of, visible
+from web.approval_cards import MOST_ALONE, MOST_IN_QUEUE, Eyes, card_of, cards_of, visible
 from web.approval_outcomes import outcome_of, state_words
 from web.approval_stream import MOST, Stream
 from web.forms import Form, sentence
@@ -104,7 +104,7 @@ def page() -> BaseResponse | str:
     return render_template(
         "approvals/page.html",
         state=state,
-        cards=[card_of(request, eyes) for request in seen[:MOST]],
+        cards=cards_of(seen[:MOST], eyes),
         more=max(0, len(seen) - MOST),
         found=found,
         readable={request.id for request in found.items if eyes.see(request)},
