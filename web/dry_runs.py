@@ -63,40 +63,48 @@ class Answer:
         return found.most_common()
 
 
-def ask(present: Snapshot, rules: Iterable[PolicyRule]) -> Answer:
-    """Return what these rules, in this order, would have done to what was recorded."""
+def ask(present: Snapshot, proposed: Snapshot) -> Answer:
+    """Return what a proposed policy would have done to what was recorded."""
     began = time.monotonic()
     found = statement_history.run(
         services().store,
         now(),
         present,
-        with_rules(present, rules),
+        proposed,
         sql().parser,
         work=Work(off_loop, lambda: time.sleep(0)),
     )
     return Answer(found, _merged(found.differences), time.monotonic() - began)
 
 
-def switched(snapshot: Snapshot, name: str) -> tuple[PolicyRule, ...]:
-    """Return the rules with one of them off if it is on, on if it is off."""
-    return tuple(
-        replace(rule, enabled=not rule.enabled) if rule.name == name else rule
-        for rule in snapshot.rules
+def switched(snapshot: Snapshot, name: str) -> Snapshot:
+    """Return the policy with one rule off if it is on, on if it is off."""
+    return with_rules(
+        snapshot,
+        (
+            replace(rule, enabled=not rule.enabled) if rule.name == name else rule
+            for rule in snapshot.rules
+        ),
     )
 
 
-def typed(snapshot: Snapshot, rule: PolicyRule, was: str) -> tuple[PolicyRule, ...]:
-    """Return the rules with one as typed: in the place of ``was``, else as the last."""
+def typed(snapshot: Snapshot, rule: PolicyRule, was: str) -> Snapshot:
+    """Return the policy with a rule as typed: in the place of ``was``, else as the last."""
     if any(one.name == was for one in snapshot.rules):
-        return tuple(rule if one.name == was else one for one in snapshot.rules)
-    return (*snapshot.rules, rule)
+        return with_rules(snapshot, (rule if one.name == was else one for one in snapshot.rules))
+    return with_rules(snapshot, (*snapshot.rules, rule))
 
 
-def ordered(snapshot: Snapshot, names: Sequence[str]) -> tuple[PolicyRule, ...]:
-    """Return the rules in another order; those that are not named follow as they are."""
+def ordered(snapshot: Snapshot, names: Sequence[str]) -> Snapshot:
+    """Return the policy in another order; rules that are not named follow as they are."""
     by_name = {rule.name: rule for rule in snapshot.rules}
     first = [by_name[name] for name in dict.fromkeys(names) if name in by_name]
-    return (*first, *(rule for rule in snapshot.rules if rule not in first))
+    return with_rules(snapshot, (*first, *(rule for rule in snapshot.rules if rule not in first)))
+
+
+def by_default(snapshot: Snapshot, action: str) -> Snapshot:
+    """Return the policy with another answer for what no rule decides."""
+    return replace(snapshot, settings=replace(snapshot.settings, default_action=action))
 
 
 def _merged(differences: Iterable[Difference]) -> list[Difference]:

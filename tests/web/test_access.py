@@ -122,6 +122,7 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "policy_rules.dry_run": ADMIN,
     "dry_runs.page": AUDITORS,
     "dry_runs.order": AUDITORS,
+    "dry_runs.default": AUDITORS,
     "policy_rules.create": ADMIN,
     "policy_rules.edit": ADMIN,
     "policy_rules.change": ADMIN,

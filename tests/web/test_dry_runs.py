@@ -119,6 +119,16 @@ def test_another_order_says_what_it_changed(ready: Browser, world: World) -> Non
     assert names(world) == ["machines-may", "no-deletes"]
 
 
+def test_another_default_action_says_what_it_would_stop(ready: Browser, world: World) -> None:
+    add(world, "reads", commands=("select",), enabled=False)
+    page = words(ready.get("/policies").text)
+    assert "what if it were block? · what if it were approve?" in page
+    text = words(ready.get("/policies/dry-run/default?action=block&ask=1").text)
+    assert "What no rule decides: what if it were block?" in text
+    assert "would be refused" in text and "refused no rule: default action" in text
+    assert ready.get("/policies/dry-run/default?action=shrug").status_code == 404
+
+
 def test_an_auditor_may_ask_and_an_approver_reads_no_statements(
     ready: Browser, world: World
 ) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template, request
 
-from appliance.policy.proposal import with_rules
+from appliance.errors import NotFound
 from appliance.policy.sentences import Piece
 from appliance.store import rules, snapshots
+from appliance.store.settings import ACTIONS
 from web import dry_runs, sql
 from web.access import may
 from web.dry_runs import Answer
@@ -41,9 +42,20 @@ def order() -> str:
     was = [name for name in request.args.get("was", "").split(",") if name]
     answer = None
     if _is_asked():
-        before = with_rules(snapshot, dry_runs.ordered(snapshot, was))
-        answer = dry_runs.ask(before, snapshot.rules)
+        answer = dry_runs.ask(dry_runs.ordered(snapshot, was), snapshot)
     return _answer(answer, "The order of the rules", [])
+
+
+@blueprint.get("/policies/dry-run/default")
+@may(*_READ_STATEMENTS)
+def default() -> str:
+    """Ask what would have been with another answer for what no rule decides."""
+    snapshot = snapshots.load(services().store, now())
+    action = request.args.get("action", "")
+    if action not in ACTIONS:
+        raise NotFound(f"no such default action: {action[:40]}")
+    answer = dry_runs.ask(snapshot, dry_runs.by_default(snapshot, action)) if _is_asked() else None
+    return _answer(answer, f"What no rule decides: what if it were {action}?", [])
 
 
 def _is_asked() -> bool:
