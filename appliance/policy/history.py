@@ -136,11 +136,13 @@ class Judge:
 
     def concerns(self, one: Recorded) -> bool:
         """Return whether the proposal can make a difference, whatever rows, hours and source."""
-        why, facts = self.read(one)
-        if why or facts is None:
-            return True
         subject = _subject(self._proposal.proposed, one) or _subject(self._proposal.present, one)
-        return subject is None or self._proposal.touches(subject, facts)
+        if subject is not None and not self._proposal.may_touch(subject):
+            return False  # whatever it says: it need not even be parsed
+        why, facts = self.read(one)
+        if why or facts is None or subject is None:
+            return True
+        return self._proposal.touches(subject, facts)
 
     def read(self, one: Recorded) -> tuple[str, Facts | None]:
         """Return why a statement cannot be judged, "" when it can, and what it would do."""

@@ -72,12 +72,17 @@ class Proposal:
         """Return which rules are outside of their hours at a moment: now and as proposed."""
         return closed_rules(self.present, at), closed_rules(self.proposed, at)
 
+    def may_touch(self, subject: Subject) -> bool:
+        """Return whether anything that differs is about such a session, whatever it says."""
+        if self._is_wide or self._identity_differs(subject.identity.name):
+            return True
+        return bool(self._book.concerning(_anybody(subject)))
+
     def touches(self, subject: Subject, facts: Facts) -> bool:
         """Return whether anything that differs can matter for a statement of this session."""
         if self._is_wide or facts.refusal or self._identity_differs(subject.identity.name):
             return True
-        anybody = replace(subject, application_name=None, source=None)
-        rules = self._book.concerning(anybody)
+        rules = self._book.concerning(_anybody(subject))
         for statement in facts.statements:
             effects = statement.effects
             if not effects or statement.unknown:
@@ -128,6 +133,11 @@ def changed_rules(
     while end < most and present[-1 - end] == proposed[-1 - end]:
         end += 1
     return (*present[start : len(present) - end], *proposed[start : len(proposed) - end])
+
+
+def _anybody(subject: Subject) -> Subject:
+    """Return a session of any application name and source."""
+    return replace(subject, application_name=None, source=None)
 
 
 def _loosened(rule: PolicyRule) -> PolicyRule:

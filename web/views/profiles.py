@@ -105,6 +105,7 @@ def ask_mode(name: str, wanted: str) -> str:
         profile=profile,
         wanted=mode,
         run=made,
+        asked=sum(entry.use.count for entry in profile.entries if entry.use),
         shown=made.differences[:MOST_DIFFERENCES] if made else (),
         why_not=profile.why_not(require_viewer().name),
     )
