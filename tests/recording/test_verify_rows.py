@@ -99,3 +99,11 @@ def test_a_touched_row_is_found(
                 raise _Undo
             assert not report.is_whole
     assert look().is_whole
+
+
+def test_statements_of_before_there_were_profiles_are_whole_without_a_fingerprint(
+    journal: Journal, store: Store, look: Callable[..., Report]
+) -> None:
+    with store.transaction():
+        store.database.execute_sql("UPDATE statement SET fingerprint = NULL WHERE seq < 4")
+    assert look().is_whole
