@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from proxy.statements import Portal
 
 _REMEMBERED: Final = 64  # statements
-_FAR: Final = 10  # times more rows than the last run of its kind: below it the guard is enough
+# A program runs the same statements all day. Where so many in a row stayed far below all limits,
+# the next one runs without asking, guarded: asking takes longer than most statements.
+_IN_A_ROW: Final = 3
+_FAR: Final = 10  # times more rows
 # Slips of the pen: found before anything is planned, by names and text alone. Nobody needs to
 # approve them: the client reads them as the target says them. Not 42P01: a text may name what
 # only the session has.
@@ -64,14 +67,28 @@ class RowGuard:
     """What a session knows of rows. ``run``: the guarded statement that is on the target now.
 
     ``ask``: blocking, given by the shell. ``touched``: what exactly this statement with these
-    parameters turned out to touch. ``usual``: what the last one of a fingerprint touched.
+    parameters turned out to touch. ``usual``: by fingerprint, how many runs in a row stayed within
+    their limit, and the most rows that one of them touched.
     """
 
     ask: Callable[[RowsQuestion], Estimate] | None = None
     run: Run | None = None
     counting: Counting | None = None
     touched: TwoGenerations[bytes, int] = field(default_factory=lambda: TwoGenerations(_REMEMBERED))
-    usual: TwoGenerations[str, int] = field(default_factory=lambda: TwoGenerations(_REMEMBERED))
+    usual: TwoGenerations[str, tuple[int, int]] = field(
+        default_factory=lambda: TwoGenerations(_REMEMBERED)
+    )
+
+    def stayed_within(self, decision: Decision, rows: int) -> None:
+        """Take note of a guarded run that touched no more rows than it may."""
+        mark = decision.facts.statements[0].fingerprint
+        times, most = self.usual.get(mark) or (0, 0)
+        self.usual.put(mark, (times + 1, max(most, rows)))
+
+    def went_over(self, decision: Decision, key: bytes, rows: int) -> None:
+        """Take note of one that was taken back: the same is not tried again."""
+        self.touched.put(key, rows)
+        self.usual.put(decision.facts.statements[0].fingerprint, (0, 0))
 
 
 def with_rows(session: Session, decision: Decision, asked: Asked) -> Decision | None:
@@ -165,9 +182,9 @@ def _known(guard: RowGuard, decision: Decision, key: bytes) -> Estimate | None:
     touched = guard.touched.get(key)
     if touched is not None:
         return Estimate(touched)
-    usual = guard.usual.get(decision.facts.statements[0].fingerprint)
-    if usual is not None and usual * _FAR <= decision.row_limits[0]:
-        return Estimate(usual)
+    times, most = guard.usual.get(decision.facts.statements[0].fingerprint) or (0, 0)
+    if times >= _IN_A_ROW and most * _FAR <= decision.row_limits[0]:
+        return Estimate(most)
     return None
 
 

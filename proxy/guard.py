@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.policy.verdict import Action
 from appliance.recording.recorder import State
-from appliance.sql.facts import EffectClass
 from proxy import counting, refusal, replies
 from proxy.commands import Wait
 from proxy.deciding import FLUSH, SYNC, WAIT
@@ -200,7 +199,8 @@ def _complete(session: Session, view: memoryview, pos: int, end: int) -> bytes |
     if rows is not None and rows > run.left:
         return _take_back(session, run, tag, rows)
     run.tag, run.rows = tag, rows
-    _learn(session, run)
+    if rows is not None:
+        session.guard.stayed_within(run.decision, rows)
     if run.is_query:
         run.held_back = message
         _sync(session, run)
@@ -227,7 +227,7 @@ def _take_back(session: Session, run: Run, tag: str, rows: int) -> bytes:
     """Let the transaction fail, and remember the number for the next time."""
     rows += run.passed
     run.tag, run.rows = tag, rows
-    session.guard.touched.put(run.key, rows)
+    session.guard.went_over(run.decision, run.key, rows)
     session.judge.finished(run.decision)  # it ran, as far as names go
     run.item.refusal = taken_back(session, run, rows).armed()
     run.item.is_noted = True
@@ -245,7 +245,7 @@ def taken_back(session: Session, run: Run, rows: int) -> Refusal:
         did, so = f"would return more than {run.limit:,} rows", "stopped"
     allows = f'rule "{verdict.rule}" allows {run.limit:,}'
     if verdict.action is Action.HOLD:
-        hint = f"Run it again as it is. {verdict.hint}"
+        hint = f"Run it again as it is: then {verdict.hint[:1].lower()}{verdict.hint[1:]}"
         return Refusal("42501", f"gatepost: {did}, {allows} without approval: {so}", hint)
     return Refusal("42501", f"gatepost: {did}, {allows}: {so}", verdict.hint)
 
@@ -289,14 +289,6 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
     replies.TABLE[codes.READY_FOR_QUERY](session, view, pos, end)
     _finish(session, run)
     return run.held_back + bytes(view[pos:end]) if run.held_back else FORWARD
-
-
-def _learn(session: Session, run: Run) -> None:
-    """Remember that the planner need not be asked about each single INSERT of a program."""
-    (statement,) = run.decision.facts.statements
-    reads = any(effect.cls is EffectClass.SELECT for effect in statement.effects)
-    if run.rows is not None and statement.kind == "InsertStmt" and not reads:
-        session.guard.usual.put(statement.fingerprint, run.rows)
 
 
 def _finish(session: Session, run: Run) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -25,15 +25,18 @@ from appliance.recording.parameters import BinaryValue, CutValue, Parameter
 from appliance.sql.builtins import builtins
 from appliance.sql.facts import Effect, EffectClass, Facts, Statement
 from appliance.targets.connect import Connection, connected, said
-from appliance.targets.reach import reach
+from appliance.targets.reach import Reached, reach
 from appliance.targets.steps import StepFailed
 
 PLANNER_SAYS = "the target's planner says: "
+_UNREACHED = "the target cannot be asked"
 _STATEMENT_S = 2
 _LOCK_MS = 100
 _ANSWER_S = 4.0  # of the server, all in all: a network that swallows packets ends it
 _AT_ONCE = 4
 _WAIT_S = 2.0
+_REACHED_S = 60.0
+_TARGETS = 256
 _EXPLAINED = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _CATALOG = "pg_catalog"
 
@@ -75,10 +78,14 @@ _GUESSED_PAGES = 10
 
 
 class Estimator:
-    """Asks no more than a few targets at once: whoever is late gets no estimate."""
+    """Asks no more than a few targets at once: whoever is late gets no estimate.
+
+    Remembers for a while over which address and TLS a target was reached.
+    """
 
     def __init__(self, at_once: int = _AT_ONCE) -> None:
         self._free = threading.BoundedSemaphore(at_once)
+        self._reached: dict[Target, tuple[Reached, float]] = {}
 
     def ask(
         self,
@@ -99,11 +106,39 @@ class Estimator:
         if not self._free.acquire(timeout=_WAIT_S):
             return Estimate(None, "too many estimates are being made")
         try:
-            return estimate(
-                target, database, role, secret, search_path, text, parameters, facts, types
+            found = estimate(
+                target,
+                database,
+                role,
+                secret,
+                search_path,
+                text,
+                parameters,
+                facts,
+                types,
+                self._reach,
             )
+            if found.why.startswith(_UNREACHED):
+                self._reached.pop(target, None)
+            return found
         finally:
             self._free.release()
+
+    def _reach(self, target: Target) -> Reached:
+        known = self._reached.get(target)
+        now = time.monotonic()
+        if known is not None and now - known[1] < _REACHED_S:
+            return known[0]
+        self._reached.pop(target, None)
+        found = reach(target, [])
+        if len(self._reached) >= _TARGETS:
+            self._reached.clear()
+        self._reached[target] = (found, now)
+        return found
+
+
+def _reached_anew(target: Target) -> Reached:
+    return reach(target, [])
 
 
 def estimate(
@@ -116,6 +151,7 @@ def estimate(
     parameters: Sequence[Parameter],
     facts: Facts,
     types: Sequence[int] = (),
+    reach_target: Callable[[Target], Reached] = _reached_anew,
 ) -> Estimate:
     """Return how many rows the planner expects, or why nobody knows. Blocking; never raises.
 
@@ -129,14 +165,15 @@ def estimate(
     if why:
         return Estimate(None, why)
     try:
-        with connected(target, role, database, secret, reach(target, [])) as connection:
+        reached = reach_target(target)
+        with connected(target, role, database, secret, reached) as connection:
             return _asked(connection, search_path or (), text, parameters, facts, types)
     except StepFailed as failed:
-        return Estimate(None, f"the target cannot be asked: {failed.step.detail}")
+        return Estimate(None, f"{_UNREACHED}: {failed.step.detail}")
     except psycopg.Error as error:
         return Estimate(None, PLANNER_SAYS + said(error, secret), error.sqlstate or "")
     except (GatepostError, OSError, ValueError, KeyError, TypeError) as error:
-        return Estimate(None, f"the target cannot be asked ({type(error).__name__})")
+        return Estimate(None, f"{_UNREACHED} ({type(error).__name__})")
 
 
 def why_no_estimate(search_path: Sequence[str] | None, facts: Facts) -> str:
