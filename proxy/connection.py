@@ -61,7 +61,7 @@ class Connection:
         self.is_closed = False
         self._last_reason = ""  # the client has said goodbye: why it ends when the target closes
         self._is_ending = False  # the client still gets its last words
-        self._held_as = RequestState.WITHDRAWN  # how a request of its own ends with it
+        self.held_as = RequestState.WITHDRAWN  # how a request of its own ends with it
 
     @property
     def id(self) -> str:
@@ -327,7 +327,7 @@ class Connection:
         """
         if not self.is_live:
             return
-        self._held_as = held_as
+        self.held_as = held_as
         hold = self.session.hold
         waits = self.session.is_waiting and not (hold is not None and hold.is_open)
         if self.session.queue or waits:
@@ -379,7 +379,7 @@ class Connection:
         self.session.write_outcomes()
         hold = self.session.hold
         if hold is not None and hold.records:
-            self.worker.holding.bury(self, hold, self._held_as, reason)
+            self.worker.holding.bury(self, hold, self.held_as, reason)
         else:
             self.session.recorder.end(reason)
         self.worker.forget(self)

@@ -94,7 +94,7 @@ class Holding:
         number, waits = settlement.id, settlement.state is RequestState.WAITING
         if not hold.is_open or not connection.is_live:  # it ended while the store was asked
             if waits and not found.is_retry:
-                self._owe(number, RequestState.WITHDRAWN)
+                self._swap(number, connection.held_as, connection)
             return
         url = self._worker.config.public_url
         if not waits:

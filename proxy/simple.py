@@ -6,7 +6,8 @@ import struct
 from typing import TYPE_CHECKING
 
 from appliance.errors import ProtocolError
-from proxy import counting, guard, held, refusal
+from appliance.policy.verdict import Action
+from proxy import counting, guard, held, held_extended, refusal
 from proxy.commands import Finish
 from proxy.deciding import (
     FORWARD,
@@ -14,10 +15,14 @@ from proxy.deciding import (
     decided,
     not_in_copy,
     note_sql_prepare,
+    record,
     sync_first,
 )
+from proxy.decision import Decision
+from proxy.holds import Asked
 from proxy.inflight import InFlight, Kind
 from proxy.refusal import Refusal
+from proxy.wire import bindings
 
 if TYPE_CHECKING:
     from proxy.session import Session
@@ -67,7 +72,7 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         if counted is None:
             return WAIT
         decision = counted
-    if not held.record(session, raw, item, decision):
+    if not held.record(session, item, decision, Asked(raw, raw)):
         return WAIT
     session.queue.push(item)
     session.statements.pop(b"", None)
@@ -112,19 +117,36 @@ def function_call(session: Session, view: memoryview, pos: int, end: int) -> byt
     if found is None:
         return WAIT
     decision, item = found
-    if item.refusal is None and not session.fastpath:
-        item.refusal = Refusal(
-            "42501",
-            "gatepost: fast-path function calls are not allowed by the grant",
-            "Call the function with SELECT, or ask for `fastpath: true` in the grant.",
-        ).armed()
-    if not held.record(session, raw, item, decision):
+    if session.fastpath:
+        is_recorded = held.record(session, item, decision, _asked(session, view, pos, end, raw))
+    else:  # nobody is asked: an approval is no grant
+        is_recorded = _refuse_fastpath(session, raw, item, decision)
+    if not is_recorded:
         return WAIT
     session.queue.push(item)
     if item.refusal is not None:
         return refusal.query(item.refusal)
     session.barrier = True
     return FORWARD
+
+
+def _asked(session: Session, view: memoryview, pos: int, end: int, raw: bytes) -> Asked:
+    """Return what a FunctionCall asks for; its arguments come as a Bind's parameters do."""
+    bound = bytes(view[pos + 9 : end])
+    parameters = bindings.bind_parameters(bound, 0, held_extended.RECORDED, (), session.judge.codec)
+    return Asked(raw, raw, parameters, bound)
+
+
+def _refuse_fastpath(session: Session, raw: bytes, item: InFlight, decision: Decision) -> bool:
+    if session.hold is not None:
+        held.overtaken(session)
+    if item.refusal is None or decision.verdict.action is Action.HOLD:
+        item.refusal = Refusal(
+            "42501",
+            "gatepost: fast-path function calls are not allowed by the grant",
+            "Call the function with SELECT, or ask for `fastpath: true` in the grant.",
+        ).armed()
+    return record(session, raw, item, decision)
 
 
 def terminate(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:

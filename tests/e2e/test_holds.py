@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
 
 from appliance.approvals.requests import RequestState
+from appliance.embedded import installation
 from appliance.store import kills
 from tests.e2e.held import (
     BO,
@@ -21,8 +24,10 @@ from tests.e2e.held import (
     settled,
     waiting,
 )
+from tests.e2e.programs import through
 from tests.e2e.raw import SYNC, RawClient, cancel_request, query
 from tests.e2e.raw import errors as raw_errors
+from tests.e2e.test_cancel import Terminal
 from tests.harness.gateway import ADMIN, ANA, CI, Gateway
 from tests.harness.polling import eventually
 
@@ -199,3 +204,39 @@ def test_a_script_is_held_whole(orders: Gateway) -> None:
         decide(orders, request, approve=True)
         assert client.ended() == "INSERT 0 1"
     assert left(orders) == 0
+
+
+def test_copy_in_waits_before_the_client_may_send_its_rows(orders: Gateway) -> None:
+    orders.database.run("CREATE TABLE IF NOT EXISTS races (n int); TRUNCATE races")
+
+    def copy(connection: psycopg.Connection[Any]) -> str | None:
+        with connection.cursor() as cursor:
+            with cursor.copy("COPY races FROM STDIN") as into:
+                into.write("1\n2\n")
+            return cursor.statusmessage
+
+    with orders.connect() as connection, ThreadPoolExecutor(1) as client:
+        tag = client.submit(copy, connection)
+        decide(orders, waiting(orders, "COPY races"), approve=True)
+        assert tag.result() == "COPY 2"
+        tag = client.submit(copy, connection)
+        decide(orders, waiting(orders, "COPY races"), approve=False, reason="enough")
+        with pytest.raises(errors.InsufficientPrivilege):
+            tag.result()
+        assert connection.execute("SELECT count(*) FROM races").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("version", [16, 18])
+def test_ctrl_c_in_psql_withdraws_and_psql_goes_on(orders: Gateway, version: int) -> None:
+    terminal = Terminal(installation(version).program("psql"), through(orders))
+    terminal.wait_for("shop=>")
+    terminal.type("delete from orders;\n")
+    terminal.wait_for("held for approval")
+    terminal.wait_for("/approvals/")
+    terminal.type("\x03")
+    terminal.wait_for("ERROR:  canceling statement due to user request")
+    terminal.type("select 6 * 7 as answer;\n")
+    terminal.wait_for("42")
+    assert terminal.close() == 0
+    assert orders.statements("delete from orders;")[-1]["state"] == "withdrawn"
+    assert left(orders) == 42

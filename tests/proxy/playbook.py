@@ -30,6 +30,7 @@ from appliance.sql.catalog import Catalog, SessionState
 from appliance.sql.parser import Parser
 from proxy.cache import Room
 from proxy.decision import CatalogBox, Precedents
+from proxy.holds import Doer
 from proxy.judge import Judge
 from proxy.session import Gate, PreparedFacts, Session
 from proxy.wire import backend, codes, frontend
@@ -102,6 +103,7 @@ class Play:
             PreparedFacts(self.session),
             "app",
         )
+        self.session.doer = Doer(identity.name, 1, "shop", "shop", "app")
         if knows_names:
             self.session.judge.names_are(_STATE)
         self._up = MessageBuffer(client_rules())
