@@ -11,8 +11,10 @@ from typing import Any
 import psycopg
 
 from appliance.demo import sample
+from appliance.demo.deciding import Deciders
 from appliance.demo.running import Demo
 from appliance.demo.steps import SOON_S, Commands, Step, StepFailed, expect, login_error, one
+from appliance.store.database import open_store
 
 _ANA, _BO, _CY, _EVE = sample.PEOPLE
 _CI, _BILLING = "ci-nightly", "billing-service"
@@ -66,7 +68,9 @@ class ApprovalWalk:
                 pass
             expect(done.returncode, 1)
             expect(one(connection.execute("SELECT 1")), (1,))
-        expect(self._request(number)["state"], "cancelled")
+        shown = self._commands.run("approval", "show", str(number))
+        if "cancelled" not in shown:
+            raise StepFailed(shown)
         return " ".join(done.stderr.split())
 
     def _retried(self) -> str:
@@ -119,16 +123,11 @@ class ApprovalWalk:
                 raise
 
     def _waiting(self, identity: str) -> int:
-        deadline = time.monotonic() + SOON_S
-        listing = ("approval", "list", "--state", "waiting", "--identity", identity, "--json")
-        while time.monotonic() < deadline:
-            found = self._commands.json(*listing)
-            if found:
-                return int(found[0]["id"])
-        raise StepFailed(f"nothing of {identity} waits for a decision")
-
-    def _request(self, number: int) -> dict[str, Any]:
-        return dict(self._commands.json("approval", "show", str(number), "--json"))
+        store = open_store(self._demo.serve.config.store_url)
+        try:
+            return Deciders(store, self._demo.clock).waiting(identity)
+        finally:
+            store.close()
 
     def _decide(self, word: str, number: int, name: str, *more: str) -> None:
         self._commands.run("approval", word, str(number), "--as", name, *more)

@@ -39,7 +39,7 @@ class Deciders:
 
         Raises: Unreachable: nothing was held in time.
         """
-        number = self._waiting(identity)
+        number = self.waiting(identity)
         # At once after the clock: who looks at it in between would find the time long over.
         self._clock.shift_to(self._clock.now() + timedelta(seconds=decision.after_s))
         approvals.decide(
@@ -61,11 +61,12 @@ class Deciders:
             AccessAsk(identity, target, role, 2 * 3600, reason),
         )
 
-    def _waiting(self, identity: str) -> int:
+    def waiting(self, identity: str) -> int:
+        """Return the number of what this identity waits for. Raises: Unreachable."""
         deadline = time.monotonic() + _SOON_S
         while time.monotonic() < deadline:
             found = approvals.find(self._store, state="waiting", identity=identity).items
             if found:
                 return found[0].id
-            time.sleep(0.01)
+            time.sleep(0.02)
         raise Unreachable(f"nothing of {identity} was held", "see the log of the demo's gateway")
