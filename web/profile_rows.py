@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from appliance.store.pages import Page
 from appliance.store.profiles import Profile, ProfileEntry
+from web.approval_cards import visible
 from web.listing import Choice, Filter, ListState
 from web.sql import highlighted
 
@@ -83,7 +84,7 @@ def _chosen(profile: Profile, state: ListState) -> Iterable[ProfileEntry]:
 
 
 def _row(entry: ProfileEntry, waiting: dict[str, int]) -> Row:
-    text = entry.text[:_MOST_SHOWN]
+    text = visible(entry.text[:_MOST_SHOWN])  # nothing hidden may be signed
     line = " ".join(text.split())
     return Row(
         entry=entry,

@@ -139,6 +139,12 @@ def test_an_owner_finds_the_way_from_my_access(world: World, ran: Recorder) -> N
     assert "Machines I own" not in words(world.signed_in("eve@example.com").get("/me").text)
 
 
+def test_nothing_hidden_is_signed(world: World, ran: Recorder) -> None:
+    ran.ran(("select 1 /*\u202e kcab */ from secrets", DROP))
+    page = world.signed_in("ana@example.com").get(PAGE).text
+    assert "\u202e" not in page and "⟨U+202E⟩" in page
+
+
 def test_a_person_has_no_profile(world: World, ran: Recorder) -> None:
     world.person("ada@example.com", PermissionRole.ADMIN)
     ada = world.signed_in("ada@example.com")
