@@ -103,9 +103,7 @@ def test_a_rule_that_wants_an_approval_refuses_where_nobody_can_give_it(gateway:
                 connection.execute(text)
             message = caught.value.diag.message_primary
             assert message is not None
-            assert message.startswith(
-                "gatepost: needs an approval, and nobody can give it: "
-            )
+            assert message.startswith("gatepost: needs an approval, and nobody can give it: ")
         connection.execute("DELETE FROM t WHERE n = 7")
         assert connection.execute("SELECT n FROM t").fetchall() == [(1,)]
     refused = [row for row in gateway.statements() if row["state"] == "refused"]
