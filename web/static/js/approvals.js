@@ -46,6 +46,12 @@ function fetchCard(card) {
   window.htmx.ajax("GET", url, { target: `#${card.id}`, swap: "outerHTML" });
 }
 
+// A card that may no longer be read (a right was taken) does not stay.
+document.addEventListener("htmx:responseError", (event) => {
+  const card = event.detail.target;
+  if (event.detail.xhr.status === 404 && card && card.matches("[data-request]")) card.remove();
+});
+
 // What was decided joins the list below, and leaves the queue a while after its end is known.
 document.addEventListener("htmx:afterSettle", (event) => {
   if (queue && event.target.matches("[data-request].settled")) refreshList();
