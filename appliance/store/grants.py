@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from appliance.entities import Grant, Identity, IdentityKind, who_matches
-from appliance.errors import Invalid, NotFound
+from appliance.errors import Conflict, Invalid, NotFound
 from appliance.hours import parse_hours
 from appliance.policy.builtin import BUILTIN_RULES
 from appliance.store import names
@@ -83,10 +83,18 @@ def update(
     *,
     position: int | None = None,
 ) -> tuple[str, ...]:
-    """Make a grant be as ``spec`` says; return the names of what changed."""
+    """Make a grant be as ``spec`` says; return the names of what changed.
+
+    Raises: NotFound; Invalid; Conflict for a time-boxed one, which is what an approver agreed to.
+    """
     values = checked(spec)
     with change(store, by, now) as doing:
         row = _row(grant_id)
+        if row.is_time_boxed:
+            raise Conflict(
+                f"g-{grant_id} was given for a time by request {row.request_id}",
+                "remove it, or let them ask again",
+            )
         values["target_id"] = _target(spec).id
         check_who("who", spec.who)
         if position is not None:

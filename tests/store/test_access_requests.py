@@ -161,6 +161,10 @@ def test_an_admin_can_end_it_early_and_the_scheduler_tidies_up(gate: Store) -> N
         number = access_requests.ask(gate, AS_ANA, NOW, replace(TWO_HOURS, role=role))
         approvals.decide(gate, AS_CY, NOW, number, approve=True)
     first, second = grants.time_boxed(gate)
+    with pytest.raises(Conflict, match="given for a time by request 1"):
+        grants.update(
+            gate, BY, LATER, first.grant.id, GrantSpec(f"identity:{ANA}", "shop", "app_rw")
+        )
     grants.delete(gate, BY, LATER, first.grant.id)
     end = NOW + timedelta(hours=2)
     assert access_requests.remove_ended(gate, end + timedelta(days=6)) == 0

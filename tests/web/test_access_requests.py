@@ -69,6 +69,26 @@ def test_a_yes_gives_the_line_that_uses_it_until_it_ends(ana: Browser, world: Wo
     assert "gatepost.role=app_rw" not in page and "The access has ended." in words(page)
 
 
+def test_an_admin_sees_what_was_given_for_a_time_and_can_only_remove_it(
+    ana: Browser, world: World
+) -> None:
+    ask(ana)
+    [request] = approvals.waiting_for(world.store, BO, AT)
+    approvals.decide(world.store, Actor(BO, "browser"), AT, request.id, approve=True)
+    world.person("root@example.com", PermissionRole.ADMIN)
+    admin = world.signed_in("root@example.com")
+    [given] = grants.time_boxed(world.store)
+    edit = f"/grants/{given.grant.id}/edit"
+    for path in ("/targets/shop", f"/identities/{ANA}"):
+        page = admin.get(path).text
+        assert "for a time" in words(page) and edit not in page
+        assert f"/grants/{given.grant.id}/remove" in page
+    assert f'href="/approvals/{request.id}"' in admin.get("/targets/shop").text
+    form = {"who": f"identity:{ANA}", "reach": "shop\napp_rw", "max_session": "1h"}
+    assert "was given for a time by request" in unescape(admin.submit(edit, form, edit).text)
+    assert grants.time_boxed(world.store) == (given,)
+
+
 def test_a_second_standing_role_gets_a_line_that_names_it(ana: Browser, world: World) -> None:
     grants.create(world.store, BY, AT, grants.GrantSpec(f"identity:{ANA}", "shop", "app_rw"))
     page = unescape(ana.get("/me").text)
