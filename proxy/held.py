@@ -37,14 +37,20 @@ def is_held(session: Session, decision: Decision) -> bool:
     )
 
 
-def record(session: Session, item: InFlight, decision: Decision, asked: Asked) -> bool:
+def record(
+    session: Session,
+    raw: bytes,
+    item: InFlight,
+    decision: Decision,
+    asked: Asked | None = None,
+) -> bool:
     """Journal a Query or FunctionCall, held where the verdict says so; False = it must wait."""
     if session.hold is not None or is_held(session, decision):
-        if not settle(session, item, decision, asked):
+        if not settle(session, item, decision, asked or Asked(raw, raw)):
             return False
         if item.records:
             return True
-    return deciding.record(session, asked.raw, item, decision)
+    return deciding.record(session, raw, item, decision)
 
 
 def settle(session: Session, item: InFlight, decision: Decision, asked: Asked) -> bool:

@@ -72,7 +72,7 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         if counted is None:
             return WAIT
         decision = counted
-    if not held.record(session, item, decision, Asked(raw, raw)):
+    if not held.record(session, raw, item, decision):
         return WAIT
     session.queue.push(item)
     session.statements.pop(b"", None)
@@ -118,7 +118,8 @@ def function_call(session: Session, view: memoryview, pos: int, end: int) -> byt
         return WAIT
     decision, item = found
     if session.fastpath:
-        is_recorded = held.record(session, item, decision, _asked(session, view, pos, end, raw))
+        asked = _asked(session, view, pos, end, raw)
+        is_recorded = held.record(session, raw, item, decision, asked)
     else:  # nobody is asked: an approval is no grant
         is_recorded = _refuse_fastpath(session, raw, item, decision)
     if not is_recorded:
