@@ -125,9 +125,12 @@ class StatementNames:
 
     def _not_found(self, use: RelationUse) -> None:
         self.needs_catalog = True
+        name = use.name
+        if use.optional and name.schema is None:  # where it would be, if it were
+            name = Name(self._scope.creation_schema(), name.name)
         self._effects.add(
             use.cls,
-            use.name,
+            name,
             columns=use.columns,
             without_where=use.where == "none",
             via=self._via,

@@ -152,8 +152,7 @@ def about_object(cls: EffectClass) -> Handler:
         kind = node.get("objtype") or node.get("objectType") or ""
         if not object_name(walk, kind, node.get("object"), cls) and "relation" not in node:
             walk.effect(cls)
-        if kind in _OBJECT_FLAGS:
-            walk.flag(_OBJECT_FLAGS[kind])
+        _flag_kind(walk, kind)
         walk.push_rest(node, base, "object")
 
     return handler
@@ -164,6 +163,9 @@ def rename(walk: Walk, node: Node, base: Level) -> None:
     if kind in _RELATIONS and "relation" in node:
         use = walk.use(_DDL, _range(node["relation"]))
         use.moves, use.becomes = True, Name(None, node.get("newname", ""))
+        use.optional = bool(node.get("missing_ok"))
+        _flag_kind(walk, kind)
+        return
     elif kind == "OBJECT_COLUMN" and "relation" in node:
         walk.use(_DDL, _range(node["relation"]), {node.get("subname", "")}).moves = True
     elif kind == "OBJECT_SCHEMA":
@@ -173,21 +175,27 @@ def rename(walk: Walk, node: Node, base: Level) -> None:
     if "relation" not in node and not object_name(walk, kind, node.get("object"), _DDL):
         walk.has_own_effects = True
         walk.effect(_DCL if kind == "OBJECT_ROLE" else _DDL)
-    if kind in _OBJECT_FLAGS:
-        walk.flag(_OBJECT_FLAGS[kind])
+    _flag_kind(walk, kind)
     walk.push_rest(node, base, "object")
 
 
 def alter_schema(walk: Walk, node: Node, base: Level) -> None:
     """ALTER … SET SCHEMA."""
-    about_object(_DDL)(walk, node, base)
-    schema = node.get("newschema", "")
-    if node.get("objectType") in _RELATIONS and "relation" in node:
+    kind = node.get("objectType", "")
+    if kind in _RELATIONS and "relation" in node:
         use = walk.use(_DDL, _range(node["relation"]))
-        use.moves, use.becomes = True, Name(schema, "")
+        use.moves, use.becomes = True, Name(node.get("newschema", ""), "")
         use.optional = bool(node.get("missing_ok"))
-    elif node.get("objectType") in _FUNCTIONS:
+        _flag_kind(walk, kind)
+        return
+    about_object(_DDL)(walk, node, base)
+    if kind in _FUNCTIONS:
         _moved_function(walk, node)
+
+
+def _flag_kind(walk: Walk, kind: str) -> None:
+    if kind in _OBJECT_FLAGS:
+        walk.flag(_OBJECT_FLAGS[kind])
 
 
 def _moved_function(walk: Walk, node: Node) -> None:

@@ -221,3 +221,39 @@ def test_the_corpus_is_large_and_says_nothing_twice() -> None:
     texts = [(row.sql, row.before) for group in ROWS for row in group]
     assert len(texts) >= 200
     assert len(set(texts)) == len(texts)
+
+
+# -- what tools really send ------------------------------------------------------------------------
+
+TOOLS = yaml.safe_load((FIXTURES / "tools.yaml").read_text())["tools"]
+
+
+def requests_of(statement: str | dict[str, Any], world: World) -> tuple[str, bytes]:
+    """Return a statement's text and the bytes that send it as its tool does."""
+    entry = {"sql": statement} if isinstance(statement, str) else statement
+    database = world.gateway.database
+    text = entry["sql"].replace("{db}", database.name).replace("{owner}", database.owner.name)
+    if "parameters" not in entry:
+        return text, query(text)
+    given = [
+        None if value is None else str(value).replace("{db}", database.name).encode()
+        for value in entry["parameters"]
+    ]
+    return text, parse(text) + raw.bind("", "", *given) + raw.describe() + execute() + SYNC
+
+
+@pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool["tool"])
+def test_what_a_tool_sends_is_let_through_and_runs(world: World, tool: dict[str, Any]) -> None:
+    wrong = []
+    with world.through(ANA) as client:
+        for statement in tool["statements"]:
+            text, data = requests_of(statement, world)
+            client.send(data)
+            if errors := raw.errors(client.until()):
+                wrong.append(f"{text[:300]}\n    {errors[0]['C']} {errors[0]['M']}")
+    assert not wrong, f"{len(wrong)} wrong\n" + "\n".join(wrong)
+
+
+def test_there_are_many_tools_and_statements() -> None:
+    assert len(TOOLS) >= 12
+    assert sum(len(tool["statements"]) for tool in TOOLS) >= 200
