@@ -21,6 +21,7 @@ from appliance.declarative.source import InvalidFile
 from appliance.entities import Snapshot
 from appliance.errors import Invalid
 from appliance.policy.trial import Session, Trial, imagine, try_statement
+from appliance.policy.verdict import Action
 from appliance.sql.catalog import Catalog
 from appliance.store import catalogs, profiles, snapshots
 from appliance.store.actors import Actor, shell_actor
@@ -163,12 +164,14 @@ def _print(trial: Trial) -> None:
     rule = "no rule (default_action)" if verdict.rule == "default" else verdict.rule
     click.echo(f"{verdict.action}, by {rule}: {verdict.reason}")
     for limit, above in trial.many:
-        click.echo(f"over {limit} rows: {above.action}, by {above.rule}")
+        click.echo(f"over {limit:,} rows: {above.action}, by {above.rule}")
     if trial.unknown:
         click.echo(f"not known: {trial.unknown}")
     if trial.effects:
         rows = [(one.cls, one.object, one.action, one.rule) for one in trial.effects]
         print_table(("CLASS", "OBJECT", "VERDICT", "RULE"), rows, "")
-    if trial.message:
+    if verdict.action is Action.HOLD:
+        click.echo(trial.hint)
+    elif trial.message:
         click.echo(f"The client reads:\n  ERROR:  {trial.message}")
         click.echo(f"  HINT:  {trial.hint}")
