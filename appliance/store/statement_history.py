@@ -119,9 +119,12 @@ def run(
             back_to = from_micros(uses[0].last_at)
             break
         part = _with_examples(store, uses)
-        _parse_large(parser, part)
-        touched += how.aside(partial(_concerned, judge, part))
-        looked_at += sum(one.count for one in part)
+        read = _parse_large(parser, part, partial(in_time, _TO_FIND))
+        touched += how.aside(partial(_concerned, judge, read))
+        looked_at += sum(one.count for one in read)
+        if len(read) < len(part):
+            back_to = part[len(read)].last_at
+            break
         how.breathe()
     untouched = looked_at - sum(one.count for one in touched)
     if proposal.details.is_any and touched:
@@ -339,11 +342,19 @@ def _catalogs(store: Store, found: list[_Use], how: Work) -> dict[tuple[str, str
     return made
 
 
-def _parse_large(parser: Parser, part: Sequence[Recorded]) -> None:
-    """Parse here what goes to the planner, which waits without keeping a loop busy."""
-    for one in part:
+def _parse_large(
+    parser: Parser, part: list[Recorded], in_time: Callable[[], bool]
+) -> list[Recorded]:
+    """Parse here what goes to the planner, which waits without keeping a loop busy.
+
+    Return the part up to where time was over: hostile texts can take seconds each.
+    """
+    for place, one in enumerate(part):
         if not parser.is_cheap(one.text):
+            if not in_time():
+                return part[:place]
             parser.parse(one.text)
+    return part
 
 
 def _key(one: Recorded) -> _Key:
