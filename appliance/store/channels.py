@@ -65,7 +65,8 @@ def put_smtp(
     """Make the mail server be as ``spec`` says, None = none; return what changed.
 
     ``password`` None keeps the stored one, unless another host, port, user or protection makes
-    it somebody else's: then it is dropped. "" drops it. Raises: Invalid.
+    it somebody else's, or it is now to come from elsewhere: then it is dropped. "" drops it.
+    Raises: Invalid.
     """
     if spec is None:
         return _remove(store, by, now, SMTP)
@@ -79,7 +80,7 @@ def put_smtp(
         if password:
             same = not moved and _holds(sealer, values["password"], binding, password)
             values["password"] = values["password"] if same else _seal(sealer, password, binding)
-        elif moved or password == "":
+        elif moved or password == "" or _has_other_source(present, values, "password"):
             values["password"] = None
         told = _told(present, values)
         if told:
@@ -122,7 +123,7 @@ def put_webhook(
             values |= {"url": _seal(sealer, url, URL_BINDING), "place": place_of(url)}
         if secret and not _holds(sealer, values["secret"], SECRET_BINDING, secret):
             values["secret"] = _seal(sealer, secret, SECRET_BINDING)
-        elif secret == "":
+        elif secret == "" or _has_other_source(present, values, "secret"):
             values["secret"] = None
         told = tuple(name for name in _told(present, values) if name != "place")
         if told:
@@ -232,6 +233,13 @@ def _remove(store: Store, by: Actor, now: datetime, name: str) -> tuple[str, ...
 def _check_secret(path: str, secret: str | None) -> None:
     if secret and ("\0" in secret or len(secret) > _MAX_SECRET):
         raise Invalid(path, f"expected 1 to {_MAX_SECRET} characters without NUL")
+
+
+def _has_other_source(present: dict[str, Any] | None, values: dict[str, Any], name: str) -> bool:
+    """Return whether a secret now comes from a variable or file that it did not come from."""
+    sources = (f"{name}_env", f"{name}_file")
+    before = present or {}
+    return any(values[key] and values[key] != before.get(key) for key in sources)
 
 
 def _told(present: dict[str, Any] | None, values: dict[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -88,11 +89,22 @@ def test_a_password_is_kept_until_the_place_changes_and_never_told(
     assert "hunter2" not in told and "mail.example.org" in told
 
 
+def test_a_password_that_is_to_come_from_elsewhere_replaces_the_stored_one(
+    sqlite_store: Store, sealer: Sealer, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("from the file\n")
+    channels.put_smtp(sqlite_store, BY, NOW, sealer, MAIL, password="hunter2")
+    spec = replace(MAIL, password_file=str(tmp_path / "password"))
+    told = channels.put_smtp(sqlite_store, BY, NOW, sealer, spec)
+    assert set(told) == {"password", "password_file"}
+    found = settings.get(sqlite_store).smtp
+    assert found is not None and open_password(found, sealer) == "from the file"
+    assert channels.put_smtp(sqlite_store, BY, NOW, sealer, spec) == ()
+
+
 def test_a_password_moved_to_another_place_does_not_open_there(
     sqlite_store: Store, sealer: Sealer
 ) -> None:
-    from dataclasses import replace
-
     channels.put_smtp(sqlite_store, BY, NOW, sealer, MAIL, password="hunter2")
     found = settings.get(sqlite_store).smtp
     assert found is not None and open_password(found, sealer) == "hunter2"
