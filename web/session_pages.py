@@ -126,8 +126,11 @@ def find_next(area: str, session: SessionRecord) -> BaseResponse:
     """Go to the next error or refusal after a statement, round the end if need be."""
     what = request.args.get("what", "error")
     after = request.args.get("after", 0, type=int)
-    states = _FIND.get(what, session_replay.FAILED)
-    seq = session_replay.next_in(services().store, session.id, after, states)
+    if what == "hold":
+        seq = session_replay.next_hold(services().store, session.id, after)
+    else:
+        states = _FIND.get(what, session_replay.FAILED)
+        seq = session_replay.next_in(services().store, session.id, after, states)
     page = f"{area}.detail"
     if seq is None:
         return redirect(url_for(page, session_id=session.id, s=after or None, nothing=what), 303)

@@ -131,11 +131,18 @@ def last_seq(store: Store, session_id: str) -> int:
 
 def next_in(store: Store, session_id: str, after: int, states: tuple[str, ...]) -> int | None:
     """Return the next statement after ``after`` in one of these states, else the first, or None."""
+    return _next(session_id, after, StatementRow.state.in_(states), store)
+
+
+def next_hold(store: Store, session_id: str, after: int) -> int | None:
+    """Return the next statement after ``after`` that was held, whatever came of it."""
+    return _next(session_id, after, StatementRow.verdict == "hold", store)
+
+
+def _next(session_id: str, after: int, condition: Any, store: Store) -> int | None:
     with store.reading():
         row = StatementRow
-        base = row.select(peewee.fn.MIN(row.seq)).where(
-            (row.session_id == session_id) & row.state.in_(states)
-        )
+        base = row.select(peewee.fn.MIN(row.seq)).where((row.session_id == session_id) & condition)
         found: int | None = base.where(row.seq > after).scalar()
         return found if found is not None else base.scalar()
 

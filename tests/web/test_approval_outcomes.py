@@ -124,6 +124,8 @@ def test_the_replay_names_the_request_and_who_decided(world: World) -> None:
             assert f'<a href="/approvals/{number}">request {number}</a>' in html
             assert "denied by bo@example.com : “<b>late</b>”" in words(html)
             assert bad not in html
+    answer = ada.get(f"/sessions/{SESSION}/next?what=hold")
+    assert answer.headers["Location"] == f"/sessions/{SESSION}?s=4#s4"
     link = f'href="/sessions/{SESSION}?s=4#s4"'
     assert link in ada.get(f"/approvals/{number}").text
     assert f'href="/me/sessions/{SESSION}?s=4#s4"' in ana.get(f"/approvals/{number}").text

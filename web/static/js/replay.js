@@ -96,9 +96,13 @@ function start() {
   replay.addEventListener("click", (event) => {
     const jump = event.target.closest("[data-jump]");
     if (!jump) return;
-    const states = jump.dataset.jump === "error" ? ["failed"] : ["refused", "held"];
+    const fits = {
+      error: (one) => one.dataset.state === "failed",
+      hold: (one) => one.dataset.verdict === "hold",
+      refusal: (one) => ["refused", "held"].includes(one.dataset.state),
+    }[jump.dataset.jump];
     const after = current ? Number(current.dataset.seq) : 0;
-    const next = statements().find((one) => Number(one.dataset.seq) > after && states.includes(one.dataset.state));
+    const next = statements().find((one) => Number(one.dataset.seq) > after && fits(one));
     if (next) {
       event.preventDefault();
       goTo(next, true);
