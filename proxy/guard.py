@@ -196,11 +196,12 @@ def _complete(session: Session, view: memoryview, pos: int, end: int) -> bytes |
     if was_probing:  # not one row more
         tag, rows = f"SELECT {run.left}", run.left
         message = backend.CommandComplete(tag.encode()).encode()
-    if rows is not None and rows > run.left:
+    if rows is None:  # no tag of what is guarded: nobody has counted
+        rows = run.left + 1
+    if rows > run.left:
         return _take_back(session, run, tag, rows)
     run.tag, run.rows = tag, rows
-    if rows is not None:
-        session.guard.stayed_within(run.decision, rows)
+    session.guard.stayed_within(run.decision, rows)
     if run.is_query:
         run.held_back = message
         _sync(session, run)

@@ -42,7 +42,8 @@ _CATALOG = "pg_catalog"
 
 # Defaults, policies, checks, indexes, rules and views may call functions that nobody wrote into
 # the statement. %s: the relations as text[]. Whatever is no plain table, view or partitioned table
-# (a foreign one would be planned elsewhere), or carries code of a user's own, is returned.
+# (a foreign one would be planned elsewhere), or carries code of a user's own, is returned; so is
+# what has rules for writing: a statement that one of them makes of it is in no tag.
 _OPAQUE_SQL = b"""
 WITH RECURSIVE rels AS (
   SELECT c.oid FROM pg_catalog.pg_class c
@@ -59,6 +60,9 @@ WITH RECURSIVE rels AS (
 )
 SELECT c.oid::pg_catalog.regclass::text FROM rels JOIN pg_catalog.pg_class c USING (oid)
 WHERE c.relkind NOT IN ('r', 'p', 'v', 'm', 'S')
+UNION ALL
+SELECT w.ev_class::pg_catalog.regclass::text FROM pg_catalog.pg_rewrite w
+WHERE w.ev_class IN (SELECT oid FROM rels) AND w.ev_type <> '1' AND w.ev_class >= 16384
 UNION ALL
 SELECT p.rel::regclass::text FROM parts p JOIN pg_catalog.pg_depend d USING (classid, objid)
 WHERE p.rel IN (SELECT oid FROM rels) AND d.refobjid >= 16384

@@ -155,7 +155,7 @@ def test_names_are_looked_up_in_the_sessions_search_path(world: World) -> None:
         ("DELETE FROM checked", "code of its own"),
         ("UPDATE indexed SET n = 1", "code of its own"),
         ("SELECT * FROM guarded", "code of its own"),
-        ("DELETE FROM ruled", "several statements"),
+        ("DELETE FROM ruled", "code of its own"),
         ("WITH d AS (DELETE FROM items RETURNING *) SELECT * FROM d", "on the way"),
         ("DELETE FROM items RETURNING n", "RETURNING"),
         ("SELECT * FROM orders; SELECT 1", "not one statement"),
