@@ -43,7 +43,7 @@ def up(migrator, db):
             database = db
             table_name = "fingerprint_day"
             primary_key = peewee.CompositeKey(
-                "identity", "target", "database", "role", "fingerprint", "day"
+                "identity", "fingerprint", "day", "target", "database", "role"
             )
             indexes = ((("day",), False),)
 

@@ -37,7 +37,7 @@ class FingerprintDayRow(StoreModel):
     class Meta:
         table_name = "fingerprint_day"
         primary_key = peewee.CompositeKey(
-            "identity", "target", "database", "role", "fingerprint", "day"
+            "identity", "fingerprint", "day", "target", "database", "role"
         )
         indexes = ((("day",), False),)
 
