@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from appliance import runfile
 from appliance.clock import Clock
@@ -206,6 +207,13 @@ def _channels(config: Config, store: Store, clock: Clock) -> Iterator[Finding]:
     if found.smtp is None and found.webhook is None:
         yield Finding("notifications", True, "neither mail nor a webhook is set up", "see Settings")
         return
+    if urlsplit(config.public_url).hostname in ("localhost", "127.0.0.1", "::1"):
+        yield Finding(
+            "links in messages",
+            True,
+            f"lead to {config.public_url}, which only this machine reaches",
+            "set GATEPOST_PUBLIC_URL to what approvers' phones reach",
+        )
     for tried in examine_channels(found, Sealer(load_master_key(config)), config):
         health = outbox.health(store, clock.now(), Channel(tried.channel))
         if tried.ok and not health.is_well:

@@ -129,6 +129,7 @@ def test_doctor_says_what_a_channel_lacks(store: Store, config: Config, hook: Re
         found = {f.name: f for f in examine(config, CLOCK)}
         assert found["mail"].ok and found["webhook"].ok, found
         assert "tls: none" in found["mail"].detail
+        assert "GATEPOST_PUBLIC_URL" in found["links in messages"].hint
     found = {f.name: f for f in examine(config, CLOCK)}
     assert not found["mail"].ok and "cannot be reached" in found["mail"].detail
     now = CLOCK.now()
