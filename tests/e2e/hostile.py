@@ -28,6 +28,18 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "nested comments": lambda: b"/*" * 20_000 + b"*/" * 20_000 + b" SELECT 1",
     "comments that never end": lambda: b"SELECT 1 " + b"/*" * 40_000,
     "deep DO": lambda: b"DO $$ BEGIN " + b"BEGIN " * 20_000 + b"END;" * 20_000 + b" END $$",
+    "DO with many statements": lambda: (
+        b"DO $$ BEGIN " + b"".join(b"PERFORM %d;" % n for n in range(4_000)) + b" END $$"
+    ),
+    "DO with a long sum": lambda: b"DO $$ BEGIN PERFORM 1" + b"+1" * TERMS + b"; END $$",
+    "DO with deep IF": lambda: (
+        b"DO $$ BEGIN " + b"IF true THEN " * 2_000 + b"END IF;" * 2_000 + b" END $$"
+    ),
+    "DO with deep brackets": lambda: b"DO $$ BEGIN x" + b"[" * 30_000 + b" := 1; END $$",
+    "DO in DO": lambda: (
+        b"".join(b"DO $a%d$ BEGIN " % n for n in range(500))
+        + b"".join(b"END $a%d$;" % n for n in reversed(range(500)))
+    ),
     "many statements": lambda: b"SELECT 1;" * 30_000,
     "many semicolons": lambda: b";" * 500_000,
     "many columns": lambda: b"SELECT " + b",".join([b"1"] * 200_000),

@@ -235,10 +235,7 @@ def requests_of(statement: str | dict[str, Any], world: World) -> tuple[str, byt
     text = entry["sql"].replace("{db}", database.name).replace("{owner}", database.owner.name)
     if "parameters" not in entry:
         return text, query(text)
-    given = [
-        None if value is None else str(value).replace("{db}", database.name).encode()
-        for value in entry["parameters"]
-    ]
+    given = [str(value).replace("{db}", database.name).encode() for value in entry["parameters"]]
     return text, parse(text) + raw.bind("", "", *given) + raw.describe() + execute() + SYNC
 
 
