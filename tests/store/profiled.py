@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
+
 from appliance.clock import ManualClock
 from appliance.policy.verdict import Action, EffectDecision, Verdict
 from appliance.recording.indexer import Indexer
@@ -30,6 +32,8 @@ BEGIN = Verdict(
     "",
     decisions=(EffectDecision(Effect(EffectClass.TRANSACTION), Action.ALLOW, "default"),),
 )
+# For what does not depend on the kind of store: a fresh PostgreSQL for each test takes its time.
+ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 COUNT, SUM, DROP = "00000000000000c0", "00000000000000c1", "00000000000000c2"
 
 

@@ -16,7 +16,7 @@ from appliance.store import approvals, audit, profile_requests, profiles, snapsh
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from tests.store.conftest import NOW
-from tests.store.profiled import COUNT, DROP, OUTSIDE, SUM, Recorder, recorder_in
+from tests.store.profiled import COUNT, DROP, ONE_STORE, OUTSIDE, SUM, Recorder, recorder_in
 
 ANA = Actor("ana@example.com", "browser", "127.0.0.1")
 BO = Actor("bo@example.com", "browser", "127.0.0.1")
@@ -84,6 +84,7 @@ def test_a_no_is_not_asked_again_for_a_day(enforced: Recorder) -> None:
     assert snapshots.load(enforced.store, NOW).profiles == {"ci-nightly": {COUNT}}
 
 
+@ONE_STORE
 def test_a_request_that_nobody_answered_is_asked_anew_after_its_week(enforced: Recorder) -> None:
     enforced.refused(("drop table orders", DROP))
     enforced.clock.advance(timedelta(days=8))
@@ -102,6 +103,7 @@ def test_signing_on_the_page_answers_the_request(enforced: Recorder) -> None:
     assert states[DROP] == (RequestState.WAITING, "")
 
 
+@ONE_STORE
 def test_nothing_is_asked_where_nothing_is_enforced(enforced: Recorder) -> None:
     enforced.refused(("select count(*) from orders", COUNT))  # signed while it was under way
     profiles.set_mode(enforced.store, ANA, NOW, "ci-nightly", ProfileMode.LEARN)
@@ -111,6 +113,7 @@ def test_nothing_is_asked_where_nothing_is_enforced(enforced: Recorder) -> None:
     assert approvals.find(enforced.store).total == 0
 
 
+@ONE_STORE
 def test_an_owner_is_not_buried_in_requests(enforced: Recorder) -> None:
     many = [(f"select {number} as c{number}", f"{number:016x}") for number in range(60)]
     enforced.refused(*many)
@@ -119,6 +122,7 @@ def test_an_owner_is_not_buried_in_requests(enforced: Recorder) -> None:
     assert len(refused) == 60  # the page shows them all
 
 
+@ONE_STORE
 def test_what_is_taken_in_long_after_asks_nobody(enforced: Recorder) -> None:
     enforced.ran(("drop table orders", DROP), verdict=OUTSIDE, take_in=False)
     enforced.clock.advance(timedelta(days=9))

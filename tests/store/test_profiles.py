@@ -16,7 +16,7 @@ from appliance.store.actors import Actor
 from appliance.store.database import Store
 from appliance.store.identities import IdentitySpec
 from tests.store.conftest import BY, NOW
-from tests.store.profiled import BEGIN, COUNT, DROP, SUM, Recorder, recorder_in
+from tests.store.profiled import BEGIN, COUNT, DROP, ONE_STORE, SUM, Recorder, recorder_in
 
 ANA = Actor("ana@example.com", "browser", "127.0.0.1")
 BO = Actor("bo@example.com", "browser", "127.0.0.1")
@@ -54,12 +54,14 @@ def test_a_profile_shows_what_ran_the_most_used_first(ci: Recorder) -> None:
         profiles.of(ci.store, "nobody", NOW)
 
 
+@ONE_STORE
 def test_what_only_begins_and_ends_transactions_needs_no_signature(ci: Recorder) -> None:
     ci.ran(("begin", "aa"), ("commit", "ab"), verdict=BEGIN)
     known = {entry.fingerprint for entry in profiles.of(ci.store, "ci-nightly", NOW).entries}
     assert not known & {"aa", "ab"}
 
 
+@ONE_STORE
 def test_only_the_days_that_are_asked_for_count(ci: Recorder) -> None:
     (counted, _) = profiles.of(ci.store, "ci-nightly", ci.clock.now(), days=1).entries
     assert counted.ran == 1
@@ -86,6 +88,7 @@ def test_the_owner_signs_and_each_signature_is_kept_with_its_use_and_chained(
     assert snapshots.version(ci.store) == version + 1
 
 
+@ONE_STORE
 def test_a_signature_from_the_shell_names_the_user_of_the_machine(ci: Recorder) -> None:
     profiles.sign(ci.store, SHELL, NOW, "ci-nightly", [SUM])
     entry = next(e for e in profiles.of(ci.store, "ci-nightly", NOW).entries if e.is_signed)
@@ -100,6 +103,7 @@ def test_a_signed_statement_that_is_not_used_any_more_is_still_shown(ci: Recorde
     assert (profile.entries, unused.ran, unused.use) == ((), 0, None)
 
 
+@ONE_STORE
 def test_only_owner_and_backup_owner_sign(ci: Recorder) -> None:
     with pytest.raises(NotAllowed, match=r"signed by its owner: ana@example\.com"):
         profiles.sign(ci.store, BO, NOW, "ci-nightly", [COUNT])
@@ -116,6 +120,7 @@ def test_only_owner_and_backup_owner_sign(ci: Recorder) -> None:
     assert profiles.of(ci.store, "ci-nightly", ci.clock.now()).signed == {COUNT}
 
 
+@ONE_STORE
 def test_what_never_ran_cannot_be_signed_and_then_nothing_is(ci: Recorder) -> None:
     with pytest.raises(Invalid, match="never sent"):
         profiles.sign(ci.store, ANA, NOW, "ci-nightly", [COUNT, DROP])
@@ -125,6 +130,7 @@ def test_what_never_ran_cannot_be_signed_and_then_nothing_is(ci: Recorder) -> No
     assert audit.find(ci.store, action="profile.").items == ()
 
 
+@ONE_STORE
 def test_enforcing_needs_an_owner_and_something_signed(ci: Recorder) -> None:
     with pytest.raises(Conflict, match="nothing of ci-nightly is signed"):
         profiles.set_mode(ci.store, ANA, NOW, "ci-nightly", ProfileMode.ENFORCE)
@@ -166,6 +172,7 @@ def test_the_last_signature_of_an_enforced_profile_stays(ci: Recorder) -> None:
     assert profiles.unsign(ci.store, ANA, NOW, "ci-nightly", [COUNT]) == ()
 
 
+@ONE_STORE
 def test_a_word_that_a_newer_version_stored_is_the_strict_one(ci: Recorder) -> None:
     with ci.store.transaction():
         ci.store.database.execute_sql("UPDATE identity SET profile = 'audit' WHERE kind = 'ci'")

@@ -26,7 +26,7 @@ from appliance.store.database import Store
 from appliance.store.statement_history import Limits, Work, run
 from tests.harness.postgres import fresh_database
 from tests.store.conftest import NOW
-from tests.store.profiled import BEGIN, Recorder, recorder_in
+from tests.store.profiled import BEGIN, ONE_STORE, Recorder, recorder_in
 
 NO_DDL = PolicyRule("no-ddl", "block", commands=("ddl",))
 NAMES = NameContext(("pg_catalog", "public"), "app_ro", frozenset(), {})
@@ -118,6 +118,7 @@ def test_a_new_rule_shows_what_it_would_have_stopped_with_an_example(past: Past)
     assert found.count("block") == 2 and found.count("hold") == 0
 
 
+@ONE_STORE
 def test_rules_taken_away_reordered_and_switched_off_count_too(past: Past) -> None:
     past.ran("drop table orders", "delete from orders")
     off = replace(NO_DDL, enabled=False)
@@ -131,6 +132,7 @@ def test_rules_taken_away_reordered_and_switched_off_count_too(past: Past) -> No
     assert tried(past, replace(off, message="x"), present=(off,)).differences == ()
 
 
+@ONE_STORE
 def test_only_the_last_thirty_days_count(past: Past) -> None:
     past.ran("drop table old")
     past.clock.advance(timedelta(days=32))
@@ -152,6 +154,7 @@ def test_hours_are_judged_by_the_time_of_each_run(past: Past) -> None:
     assert tried(past, replace(NO_DDL, hours="01:00-02:00")).differences == ()
 
 
+@ONE_STORE
 def test_rows_over_goes_by_the_rows_that_were_recorded(past: Past) -> None:
     text = "update orders set paid = true where day = 1"
     past.ran(text, rows=5)
@@ -164,6 +167,7 @@ def test_rows_over_goes_by_the_rows_that_were_recorded(past: Past) -> None:
     assert tried(past, replace(bulk, rows_over=9000)).differences == ()
 
 
+@ONE_STORE
 def test_application_names_and_sources_are_told_apart(past: Past) -> None:
     text = "drop table orders"
     past.ran(text, application_name="psql")
@@ -174,6 +178,7 @@ def test_application_names_and_sources_are_told_apart(past: Past) -> None:
     assert (one.recorded.count, one.recorded.source) == (2, "10.9.0.1")
 
 
+@ONE_STORE
 def test_a_profile_would_have_refused_what_is_not_signed(past: Past) -> None:
     signed = "select count(*) from orders"
     past.ran(signed, signed, "select 1 from customers")
@@ -188,6 +193,7 @@ def test_a_profile_would_have_refused_what_is_not_signed(past: Past) -> None:
     assert found.moves == {("allow", "allow"): 3, ("allow", "block"): 1}
 
 
+@ONE_STORE
 def test_what_cannot_be_judged_is_said(past: Past) -> None:
     past.ran("execute p1", "drop table orders", identity="ci-nightly")
     past.ran("drop table orders", identity="gone@example.com")
@@ -199,6 +205,7 @@ def test_what_cannot_be_judged_is_said(past: Past) -> None:
     }
 
 
+@ONE_STORE
 def test_what_was_dropped_since_is_judged_as_it_was_understood_then(past: Past) -> None:
     past.ran("drop table customers")
     past.ran("select id from customers where total(id) > 1")
@@ -238,6 +245,7 @@ def test_it_is_bounded_and_says_how_far_it_came(past: Past, rule: PolicyRule) ->
     assert (nothing.total, nothing.judged, nothing.is_complete) == (12, 0, False)
 
 
+@ONE_STORE
 def test_others_have_their_turn_while_it_works(past: Past) -> None:
     past.ran(*["select 1" + ", 2" * number for number in range(300)])
     turns: list[int] = []
