@@ -44,7 +44,7 @@ def show(identity: str, days: int, as_json: bool) -> None:
     click.echo(f"profile of {identity}: {profile.mode.value}; signed by: {owners or 'nobody'}")
     if profile.signed_at:
         last = f"{profile.signed_by}, {moment(profile.signed_at)}"
-        click.echo(f"{len(profile.signed)} statements are signed, the last by {last}")
+        click.echo(f"signed: {_count(len(profile.signed), 'statement')}, the last by {last}")
     print_table(
         ("FINGERPRINT", "SIGNED", "RAN", "REFUSED", "LAST", "TOUCHES", "STATEMENT"),
         [_row(entry) for entry in (*profile.entries, *profile.unused)],
@@ -76,7 +76,7 @@ def sign(
                 return
         new = profiles.sign(found.store, _owner(name), now, identity, fingerprints)
         settle(found)
-    click.echo(f"signed {len(new)} statements of {identity} as {name}")
+    click.echo(f"signed {_count(len(new), 'statement')} of {identity} as {name}")
 
 
 @command.command()
@@ -88,7 +88,7 @@ def unsign(identity: str, fingerprints: tuple[str, ...], name: str) -> None:
     with opened() as found:
         gone = profiles.unsign(found.store, _owner(name), found.now(), identity, fingerprints)
         settle(found)
-    click.echo(f"took back {len(gone)} signatures of {identity}")
+    click.echo(f"took back {_count(len(gone), 'signature')} of {identity}")
 
 
 @command.command(name="set")
@@ -117,6 +117,10 @@ def _imagined(found: Opened, identity: str, mode: ProfileMode, days: int) -> Any
     snapshot = snapshots.load(found.store, found.now())
     present = with_profile(snapshot, identity, ProfileMode.OFF, ())
     return _dry_run.dry_run(found, present, with_profile(present, identity, mode, signed), days)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _owner(name: str) -> Actor:

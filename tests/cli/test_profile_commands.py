@@ -78,7 +78,7 @@ def test_what_it_ran_is_shown_signed_and_enforced(run: Run, ci: Recorder) -> Non
     ]
     assert shown["entries"][0]["effects"] == [{"class": "select", "object": "public.orders"}]
     code, out, _ = run("profile", "sign", "ci-nightly", COUNT, "--as", "ana@example.com")
-    assert (code, out) == (0, "signed 1 statements of ci-nightly as ana@example.com\n")
+    assert (code, out) == (0, "signed 1 statement of ci-nightly as ana@example.com\n")
     tried = as_json(run, "profile", "set", "ci-nightly", "enforce", "--dry-run")
     (one,) = tried["differences"]
     assert (one["text"], one["count"]) == ("select total from orders", 1)
@@ -106,7 +106,7 @@ def test_requests_that_wait_are_shown_and_all_that_ran_is_signed(run: Run, ci: R
     run("approval", "approve", str(request.id), *owner)
     assert DROP in snapshots.load(ci.store, ci.clock.now()).profiles["ci-nightly"]
     code, out, _ = run("profile", "unsign", "ci-nightly", DROP, *owner)
-    assert (code, out) == (0, "took back 1 signatures of ci-nightly\n")
+    assert (code, out) == (0, "took back 1 signature of ci-nightly\n")
 
 
 def test_who_may_not_is_told_why_in_one_line(run: Run, ci: Recorder) -> None:
