@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from appliance.sql.calls import constant, inspect_call
+from appliance.sql.conditions import depends_on_constants, is_combined, may_always_hold
 from appliance.sql.facts import EffectClass, Name
 from appliance.sql.levels import Level, Use
 from appliance.sql.parsed import FunctionUse
@@ -111,17 +112,25 @@ def merge(walk: Walk, node: Node, outer: Level) -> None:
     target = _target(walk, node["relation"], level, EffectClass.MERGE, None)
     alias = _alias(node["relation"])
     judged: list[Use] = []
+    matched: list[Use] = []
     for when in node.get("mergeWhenClauses", ()):
         clause = when["MergeWhenClause"]
         cls = _DML.get(clause.get("commandType", ""))
         if cls is None:  # DO NOTHING
+            walk.push(clause.get("condition"), level)
             continue
         columns = _target_names(clause.get("targetList"))
         use = walk.use(cls, target.name, columns if cls is not EffectClass.DELETE else None)
         if cls is EffectClass.INSERT and not columns:
             use.columns = None
         if cls is not EffectClass.INSERT:
+            use.where = "none"
             judged.append(use)
+            if clause.get("matchKind") != "MERGE_WHEN_NOT_MATCHED_BY_SOURCE":
+                matched.append(use)  # those rows alone are the ones that ON chooses
+        if "condition" in clause:
+            of = () if cls is EffectClass.INSERT else (use,)
+            _condition(walk, clause["condition"], of, level)
         level.sources[alias].append(use)
         if cls is EffectClass.UPDATE:
             _set(walk, clause.get("targetList"), node["relation"], level)
@@ -129,12 +138,7 @@ def merge(walk: Walk, node: Node, outer: Level) -> None:
             walk.push(clause.get("targetList"), level)
         walk.push(clause.get("values"), level)
     walk.push(node.get("sourceRelation"), level)
-    conditions = [
-        when["MergeWhenClause"]["condition"]
-        for when in node.get("mergeWhenClauses", ())
-        if "condition" in when["MergeWhenClause"]
-    ]
-    _where(walk, [node["joinCondition"], *conditions], tuple(judged), level)
+    _where(walk, node["joinCondition"], tuple(matched), level)
     for use in judged:  # bare names are judged through the level's own sources
         level.uses.append(use)
     _returning(walk, node.get("returningClause"), node["relation"], level)
@@ -309,8 +313,17 @@ def _where(walk: Walk, condition: object, judged: tuple[Use, ...], level: Level)
         for use in judged:  # exactly one row: the cursor's
             use.where = "refers"
         return
+    _condition(walk, condition, judged, level)
+
+
+def _condition(walk: Walk, condition: object, judged: tuple[Use, ...], level: Level) -> None:
+    """Walk a condition: what it refers to restricts the judged, unless it holds for all anyway."""
     inside = walk.level(level, level.cls)
     inside.where_of = judged
+    if is_combined(condition):
+        walk.literal_sensitive |= depends_on_constants(condition)
+        if may_always_hold(condition, walk.variables or frozenset()):
+            inside.where_of = ()
     walk.push(condition, inside)
 
 
