@@ -97,13 +97,14 @@ class Statement:
     ``kind``: libpg_query's node tag ("SelectStmt"). ``unknown``: "" or why it cannot be known
     (then ``effects`` holds an UNKNOWN effect too).
     ``fingerprint``: 16 hex digits of a hash over FINGERPRINT_VERSION, the statement's structure
-    (libpg_query's), the sorted (class, resolved object) of its effects, and its literals that are
-    code or names: bodies, texts that functions run, file names, sequences, casts to regclass,
-    settings that decide about names and rights. Constants do not change it, nor do white space,
-    comments and the number of values in a list; another search_path that reaches another table
-    does. The same in every process. Of a definition (CREATE TABLE, POLICY, FUNCTION …) all
-    constants count; where passwords may stand (roles, servers, subscriptions) no literal does. Of
-    a text that cannot be analysed it is the text itself; of EXECUTE, what was prepared counts too.
+    (libpg_query's), the sorted (class, resolved object, without_where) of its effects, and its
+    literals that are code or names: bodies, texts that functions run, file names, sequences, casts
+    to regclass, settings that decide about names and rights. Constants do not change it, nor do
+    white space, comments and the number of values in a list; another search_path that reaches
+    another table does. The same in every process. Of a definition (CREATE TABLE, POLICY,
+    FUNCTION …) all constants count; where passwords may stand (roles, servers, subscriptions) no
+    literal does. Of a text that cannot be analysed it is the text itself; of EXECUTE, what was
+    prepared counts too.
     ``changes_state``: a barrier: nothing after it is forwarded until it has finished.
     ``start``/``end``: its place in the text, in characters; ``text[start:end]`` is right. The
     only statement of a text has 0 and ``WHOLE_TEXT``, so that facts hold for every text alike.

@@ -80,12 +80,14 @@ def of_text(text: str) -> str:
 def fingerprint(structure: int, effects: Iterable[Effect], code: Iterable[str]) -> str:
     """Return the fingerprint: of structure, resolved objects, and literals that are code.
 
+    Whether a WHERE restricts anything counts as well: in ``id = 1 OR 1 = 0`` a constant decides.
+
     What is reached through views, rules, partitions and keys is left out: they are found by OID,
     so no search_path leads elsewhere, and a new partition makes no new statement. The bodies of
     functions are looked up in the session's search_path, so what they reach is in.
     """
     touched = {
-        f"{effect.cls} {effect.object}"
+        f"{effect.cls} {effect.object}{' all' if effect.without_where else ''}"
         for effect in effects
         if not effect.via or effect.via.endswith("()")
     }

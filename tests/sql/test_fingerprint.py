@@ -39,6 +39,7 @@ DIFFERENT = [
     ("SELECT id FROM orders WHERE id = 1", "SELECT id FROM orders WHERE id > 1"),
     ("DELETE FROM orders WHERE id = 1", "DELETE FROM orders WHERE 1 = 1"),
     ("DELETE FROM orders WHERE id = 1", "DELETE FROM orders WHERE id = 1 OR 1 = 1"),
+    ("DELETE FROM orders WHERE id = 1 OR 1 = 0", "DELETE FROM orders WHERE id = 1 OR 1 = 1"),
     ("SELECT * FROM events_2026", "SELECT * FROM events_2027"),
     ("SELECT id FROM orders", "SELECT id FROM archive.orders"),
     ("SET ROLE a", "SET ROLE b"),
