@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import orjson
@@ -234,13 +235,15 @@ class Catalog:
     ) -> tuple[tuple[str, str], ...]:
         """Return (object, mark) for every relation and function that statements touch.
 
-        A mark holds the OID and a hash of each definition: of a view, of the rules, triggers (with
-        what they call) and policies of a table, and of every function of that name, body and
-        settings included. It changes when the object
-        is replaced, also by one of the same name; who may use it does not matter.
+        A mark holds the OID and a hash of each definition: of a view, of the columns, defaults,
+        rules, triggers (with what they call) and policies of a table, and of every function of
+        that name, body and settings included. It changes when the object
+        is replaced, also by one of the same name; who may use it does not matter. Where code runs
+        of which nobody knows what it calls, all functions of the database count.
         ``temp_views``: the session's own views, of which the catalog knows nothing.
         """
         found: dict[str, str] = {}
+        runs_code = any(statement.unknown for statement in facts.statements)
         for effect in (e for statement in facts.statements for e in statement.effects):
             name = effect.relation or effect.function
             if name is None or effect.object in found:
@@ -250,12 +253,21 @@ class Catalog:
             else:
                 relation = self.relation(name.schema or "", name.name)
                 oids = [] if relation is None else [relation.oid]
+                runs_code = runs_code or any(map(self.is_active, oids))
             marks = [f"{oid}:{','.join(self._marks.get(oid, ()))}" for oid in sorted(oids)]
             if name.schema == TEMP_SCHEMA and name.name in (temp_views or {}):
                 marks.append((temp_views or {})[name.name])
             if marks:
                 found[effect.object] = " ".join(marks)
+        if runs_code:
+            found[""] = self._all_code()
         return tuple(sorted(found.items()))
+
+    def _all_code(self) -> str:
+        """Return a hash of the definitions of all functions that are not built in."""
+        oids = sorted(f.oid for named in self._functions.values() for f in named)
+        marks = orjson.dumps([(oid, self._marks.get(oid, ())) for oid in oids])
+        return blake2b(marks, digest_size=16).hexdigest()
 
     @property
     def has_operators(self) -> bool:

@@ -196,7 +196,18 @@ SELECT pg_catalog.json_build_object(
     _mark('''pg_catalog.concat(s.polname, s.polcmd, s.polpermissive, s.polroles, s.polqual,
              s.polwithcheck)''')
 }
-           FROM pg_catalog.pg_policy s) m),
+           FROM pg_catalog.pg_policy s
+       UNION ALL SELECT c.oid, {
+    _mark('''pg_catalog.concat(c.relrowsecurity, c.relforcerowsecurity,
+             (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
+                a.atttypid, a.atttypmod, a.attgenerated) ORDER BY a.attnum)
+              FROM pg_catalog.pg_attribute a
+              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+             (SELECT pg_catalog.json_agg(pg_catalog.concat(d.adnum, d.adbin) ORDER BY d.adnum)
+              FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid))''')
+}
+           FROM pg_catalog.pg_class c WHERE c.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+             AND c.relkind = ANY (ARRAY['r','p','f']::pg_catalog."char"[])) m),
   'roles', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.rolname, r.rolsuper,
        r.rolcanlogin, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER')))
      FROM pg_catalog.pg_roles r)

@@ -1,0 +1,77 @@
+"""What somebody who knows the source would try: approved is one thing, another one would run."""
+
+from __future__ import annotations
+
+import pytest
+
+from appliance.approvals.requests import RequestState
+from tests.e2e.held import Client, decide, settled, state_of, waiting
+from tests.harness.gateway import Gateway
+
+# (what there is, what is held, what somebody else does before the yes)
+CHANGES = {
+    "a trigger": (
+        "",
+        "DELETE FROM bait",
+        "CREATE FUNCTION taken() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN DELETE FROM prey; RETURN OLD; END$$;"
+        " CREATE TRIGGER t BEFORE DELETE ON bait FOR EACH ROW EXECUTE FUNCTION taken()",
+    ),
+    "what a trigger's function calls": (
+        "CREATE FUNCTION inner_one() RETURNS void LANGUAGE plpgsql AS $$BEGIN END$$;"
+        " CREATE FUNCTION outer_one() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN PERFORM inner_one(); RETURN OLD; END$$;"
+        " CREATE TRIGGER t BEFORE DELETE ON bait FOR EACH ROW EXECUTE FUNCTION outer_one()",
+        "DELETE FROM bait",
+        "CREATE OR REPLACE FUNCTION inner_one() RETURNS void LANGUAGE plpgsql AS"
+        " $$BEGIN DELETE FROM prey; END$$",
+    ),
+    "row-level security switched off": (
+        "ALTER TABLE bait ENABLE ROW LEVEL SECURITY; ALTER TABLE bait FORCE ROW LEVEL SECURITY;"
+        " CREATE POLICY p ON bait USING (n = 1)",
+        "DELETE FROM bait",
+        "ALTER TABLE bait DISABLE ROW LEVEL SECURITY",
+    ),
+    "columns that changed their names": (
+        "",
+        "UPDATE bait SET n = m",
+        "ALTER TABLE bait RENAME n TO x; ALTER TABLE bait RENAME m TO n;"
+        " ALTER TABLE bait RENAME x TO m",
+    ),
+    "a cast's function": (
+        "CREATE TYPE odd AS (i int);"
+        " CREATE FUNCTION as_odd(int) RETURNS odd LANGUAGE sql AS 'SELECT ROW($1)::odd';"
+        " CREATE CAST (int AS odd) WITH FUNCTION as_odd(int)",
+        "UPDATE bait SET n = (5::odd).i",
+        "CREATE OR REPLACE FUNCTION as_odd(int) RETURNS odd LANGUAGE sql AS 'SELECT ROW(666)::odd'",
+    ),
+    "a cascade": (
+        "ALTER TABLE bait ADD PRIMARY KEY (n); CREATE TABLE refers (n int)",
+        "DELETE FROM bait",
+        "ALTER TABLE refers ADD FOREIGN KEY (n) REFERENCES bait ON DELETE CASCADE",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_somebody_changed_before_the_yes_is_not_what_was_approved(
+    orders: Gateway, name: str
+) -> None:
+    before, text, meanwhile = CHANGES[name]
+    run = orders.database.run
+    run(
+        "DROP SCHEMA public CASCADE; CREATE SCHEMA public;"
+        " CREATE TABLE bait (n int, m int); INSERT INTO bait VALUES (1, 2), (3, 4);"
+        " CREATE TABLE prey (n int); INSERT INTO prey VALUES (1)"
+    )
+    run(before or "SELECT 1")
+    with orders.connect() as connection:
+        client = Client(connection, f"{text} -- {name}")
+        request = waiting(orders, f"-- {name}")
+        run(meanwhile)
+        decide(orders, request, approve=True)
+        assert "what was approved is not what would run now" in str(client.ended())
+    settled(orders, request, RequestState.APPROVED)
+    assert state_of(orders, request) is RequestState.APPROVED
+    assert len(run("SELECT n FROM prey")) == 1
+    assert run("SELECT n, m FROM bait WHERE n IN (1, 3) ORDER BY 1") or "RENAME" in meanwhile
