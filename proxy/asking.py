@@ -18,7 +18,7 @@ from appliance.recording.parameters import Parameter, recorded
 from appliance.recording.recorder import prepare
 from proxy.counting import RowsQuestion, estimate_of
 from proxy.decision import Decision
-from proxy.holds import Hold, Meaning
+from proxy.holds import Asked, Hold, Meaning
 from proxy.wire import bindings
 
 if TYPE_CHECKING:
@@ -54,7 +54,11 @@ class Asking:
         """Return the request as the store takes it."""
         admission, asked = connection.admission, hold.asked
         identity = admission.identity
-        text = prepare(asked.shown.decode(connection.session.judge.codec, "replace"))
+        shown = asked.shown.decode(connection.session.judge.codec, "replace")
+        text = prepare(shown)
+        prepared = [prepare(one) for one in _prepared(connection, self.decision, asked)]
+        parameters = tuple(recorded(asked.parameters, secret=text.secret))
+        acting_role = self.meaning.acting_role
         began = now - timedelta(seconds=hold.transaction_s) if hold.in_transaction else None
         return StatementAsk(
             deed=self.meaning.deed,
@@ -73,7 +77,7 @@ class Asking:
             application_name=admission.request.application_name,
             reason=admission.request.reason,
             text=text.text,
-            parameters=tuple(recorded(asked.parameters, secret=text.secret)),
+            parameters=parameters,
             effects=_effects(self.decision),
             fingerprint=_fingerprint(self.decision),
             rule=self.verdict.rule,
@@ -85,6 +89,9 @@ class Asking:
             transaction_since=began,
             expires_at=now + timedelta(seconds=self.seconds),
             retry_s=self.terms.retry_s,
+            acting_role="" if acting_role == admission.role.name else acting_role,
+            prepared=tuple(one.text for one in prepared),
+            hides_values=text.text != shown or any(one.secret for one in prepared),
         )
 
 
@@ -156,6 +163,17 @@ def _question(worker: Worker, connection: Connection, verdict: Verdict) -> Quest
         asked_for.approvers,
         asked_for.owner_may_approve,
     )
+
+
+def _prepared(connection: Connection, decision: Decision, asked: Asked) -> list[str]:
+    """Return the texts that a statement executes by the name of what was prepared before."""
+    statements, codec = connection.session.statements, connection.session.judge.codec
+    names = {one.executes for one in decision.facts.statements if one.executes is not None}
+    keys = (name.encode("utf-8", "surrogateescape") for name in sorted(names))
+    texts = [statements[key].raw for key in keys if key in statements]
+    if asked.shown != asked.raw:  # a Bind of what PREPARE made
+        texts.append(asked.raw)
+    return [raw.decode(codec, "replace") for raw in dict.fromkeys(texts)]
 
 
 def _seconds(worker: Worker, asked_for: Terms, hold: Hold) -> int:

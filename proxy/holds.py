@@ -32,7 +32,7 @@ class Stage(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Doer:
-    """Who acts in a session, as a deed names it."""
+    """Who acts in a session, as a deed names it. ``target``: its name and where it is."""
 
     identity: str
     credential_id: int | None

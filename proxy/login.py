@@ -297,7 +297,8 @@ class Login:
         session.doer = Doer(
             admission.identity.name,
             admission.credential.id,
-            admission.target.name,
+            # not another server that gets its name: a second try may come after a change
+            f"{admission.target.name} {admission.target.host}:{admission.target.port}",
             admission.database,
             admission.role.name,
         )

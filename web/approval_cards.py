@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from markupsafe import Markup
 from appliance.approvals import eligible
 from appliance.approvals.requests import Request, RequestKind
 from appliance.entities import PermissionRole, Snapshot
+from appliance.hidden import foreign, is_hidden
 from appliance.store import session_replay, snapshots
 from appliance.store.approval_rows import question_of
 from appliance.store.session_replay import StatementLine
@@ -25,10 +25,12 @@ BEFORE = 3  # statements shown of what they ran before
 MOST_IN_QUEUE = 8_000  # characters of a text; a longer one is read on the request's own page
 MOST_ALONE = 500_000
 MOST_PARAMETERS = 1_000
+MOST_TOUCHED = 12  # objects named; a rule's own conditions looked at all of them
 _LAYING_OUT_S = 1.5
 _SWELLS, _LAYOUT = 4, 2_000  # what laying out may add to a text
 _LINE = 300
 _TALL = 18  # lines that fit without scrolling
+_PLAIN = frozenset({"transaction", "session"})  # say nothing without an object
 _STATEMENTS = (RequestKind.STATEMENT, RequestKind.RETRY)
 
 
@@ -102,6 +104,7 @@ class Card:
     shown_characters: int
     parameters: tuple[str, ...]
     has_cut_parameters: bool
+    most: int
     lines: int
     is_laid_out: bool
     before: tuple[StatementLine, ...]
@@ -126,7 +129,11 @@ class Card:
     @property
     def is_cut(self) -> bool:
         """Return whether some of what would be approved is not shown."""
-        return self.shown_characters < len(self.request.text) or self.has_cut_parameters
+        return (
+            self.shown_characters < len(self.request.text)
+            or self.has_cut_parameters
+            or sum(map(len, self.prepared)) > self.most
+        )
 
     @property
     def is_tall(self) -> bool:
@@ -151,6 +158,31 @@ class Card:
         if isinstance(rows, int):
             return f"about {rows:,} {'row' if rows == 1 else 'rows'}, says the planner"
         return f"no estimate: {why}" if why else "no estimate"
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Return what it would do to what, by the names as they were looked up: "delete app.t"."""
+        found: dict[str, list[str]] = {}
+        for cls, obj in self.request.effects:
+            if obj or cls not in _PLAIN:
+                found.setdefault(_named(obj), []).append(cls.replace("_", " "))
+        return tuple(f"{', '.join(classes)} {obj}".strip() for obj, classes in found.items())
+
+    @property
+    def acting_role(self) -> str:
+        """Return the role that SET ROLE made current, "" where it is the session's own."""
+        return str(self.request.detail.get("acting_role") or "")
+
+    @property
+    def prepared(self) -> tuple[str, ...]:
+        """Return the texts that it executes by name."""
+        found = self.request.detail.get("prepared")
+        return tuple(visible(str(text)) for text in found) if isinstance(found, list) else ()
+
+    @property
+    def hides_values(self) -> bool:
+        """Return whether literals were left out of the text, since they may be secrets."""
+        return self.request.detail.get("hides_values") is True
 
     @property
     def duration_s(self) -> int:
@@ -189,8 +221,11 @@ def card_of(
         shown_characters=len(text),
         parameters=tuple(v if len(v) <= longest else f"{v[:longest]}…" for v in values),
         has_cut_parameters=(
-            len(request.parameters) > MOST_PARAMETERS or any(len(v) > longest for v in values)
+            len(request.parameters) > MOST_PARAMETERS
+            or any(map(_is_cut, request.parameters))
+            or any(len(v) > longest for v in values)
         ),
+        most=most,
         lines=shown.count("\n") + 1,
         is_laid_out=laid_out != request.text,
         before=_before(request) if request.state.is_open else (),
@@ -210,12 +245,17 @@ def visible(text: str) -> str:
 
     Bidirectional controls make a statement read as another one (CVE-2021-42574).
     """
-    return "".join(
-        f"⟨U+{ord(c):04X}⟩"
-        if unicodedata.category(c) in ("Cf", "Cc", "Co", "Cs") and c not in "\n\t"
-        else c
-        for c in text
-    )
+    return "".join(f"⟨U+{ord(c):04X}⟩" if c not in "\n\t" and is_hidden(c) else c for c in text)
+
+
+def _named(obj: str) -> str:
+    """Return the name of an object; letters of another alphabet among ASCII ones are told."""
+    odd = foreign(obj)
+    return f"{visible(obj)} (with {odd})" if odd else visible(obj)
+
+
+def _is_cut(value: object) -> bool:
+    return isinstance(value, Mapping) and "length" in value
 
 
 def _before(request: Request) -> tuple[StatementLine, ...]:

@@ -28,6 +28,7 @@ _NUMBERS = {
     700: ("float4", "!f"),
     701: ("float8", "!d"),
 }
+_TEXTS = frozenset({18, 19, 25, 114, 142, 1042, 1043})  # char, name, text, json, xml, varchar
 _CLASSES: tuple[tuple[_TokenType, str], ...] = (
     (Comment, "co"),
     (Keyword, "kw"),
@@ -93,9 +94,21 @@ def parameter(value: Any) -> str:
     if (known := _number(value)) is not None:
         return known
     if "hex" in value:
-        shown = f"\\x{value['hex'][:200]}{'…' if len(value['hex']) > 200 else ''}"
-        return f"{shown} (binary, type {value['oid']})"
+        return _binary(value)
     return f"'{value['text']}'… (the beginning of {value['length']:,} bytes)"
+
+
+def _binary(value: Any) -> str:
+    """Return a binary value as text where it is one, else as hex with the text it may be."""
+    begins = f"… (the beginning of {value['length']:,} bytes)" if "length" in value else ""
+    try:
+        text = bytes.fromhex(value["hex"]).decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text and value["oid"] in _TEXTS:
+        return f"'{text}'{begins}"
+    shown = f"\\x{value['hex']}{begins} (binary, type {value['oid']})"
+    return f"{shown}, as text '{text}'" if text.isprintable() and text else shown
 
 
 def _number(value: Any) -> str | None:

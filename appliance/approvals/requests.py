@@ -67,6 +67,8 @@ class StatementAsk:
     ``approvers``: a word for each rule that holds it ("group:dba", "identity:bo@…", or
     "role:approver" where the rule names nobody); who decides must fit all of them.
     ``eligible``: the names of those who can decide now, by ``eligible.approvers``.
+    ``acting_role``: what SET ROLE made current, "" = ``role``. ``prepared``: what the text
+    executes, recorded like the text. ``hides_values``: some literal or parameter was replaced.
     """
 
     deed: Deed
@@ -97,6 +99,9 @@ class StatementAsk:
     transaction_since: datetime | None
     expires_at: datetime
     retry_s: int | None = None  # not None: refused at once, this is a request of kind RETRY
+    acting_role: str = ""
+    prepared: tuple[str, ...] = ()
+    hides_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ class Request:
 
     ``eligible``: who could decide when it was asked. ``detail`` holds what only one kind has:
     ``estimate`` {rows, why} and ``transaction_since`` (ISO 8601, None = none open) of a statement,
+    ``acting_role``, ``prepared`` (texts) and ``hides_values`` where it has them,
     ``pre_approval`` (its id) of one that was approved before, ``duration_s`` and ``grant``
     (its id, once approved) of an access request.
     """

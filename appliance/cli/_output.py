@@ -11,6 +11,8 @@ from typing import Any
 import click
 import orjson
 
+from appliance.hidden import is_hidden
+
 
 def print_json(value: Any) -> None:
     """Print one JSON document: dataclasses as objects, without fields hidden from their repr."""
@@ -48,7 +50,7 @@ def parameter_text(value: Any) -> str:
 
 def visible(text: str) -> str:
     """Return a client's text so that it cannot move the terminal's cursor or forge lines."""
-    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+    return "".join(ascii(c)[1:-1] if c not in "\n\t" and is_hidden(c) else c for c in text)
 
 
 def plain(value: Any) -> Any:

@@ -248,6 +248,9 @@ def _lines(request: Request) -> Iterator[str]:
     yield from _detail_lines(request)
     yield ""
     yield from (f"    {line}" for line in visible(request.text).splitlines())
+    for text in _prepared(request):
+        yield "    -- what it executes was prepared before as:"
+        yield from (f"    {line}" for line in visible(text).splitlines())
     for number, value in enumerate(request.parameters, 1):
         yield f"    -- ${number} = {visible(parameter_text(value))}"
 
@@ -257,6 +260,13 @@ def _detail_lines(request: Request) -> Iterator[str]:
     estimate = request.detail.get("estimate")
     if isinstance(estimate, dict):
         yield f"rows    {_estimate(estimate)}"
+    objects = dict.fromkeys(f"{cls} {obj}".strip() for cls, obj in request.effects)
+    if objects:
+        yield f"touches {visible('; '.join(objects))}"
+    if request.detail.get("acting_role"):
+        yield f"acts as {visible(str(request.detail['acting_role']))}, by SET ROLE"
+    if request.detail.get("hides_values"):
+        yield "hidden  each '***' is a value that is not shown: it may be a secret"
     since = request.detail.get("transaction_since")
     if since:
         began = moment(datetime.fromisoformat(str(since)))
@@ -268,6 +278,11 @@ def _detail_lines(request: Request) -> Iterator[str]:
     if request.retry_until:
         used = f", used {moment(request.used_at)}" if request.used_at else ", not used yet"
         yield f"passes  once until {moment(request.retry_until)}{used}"
+
+
+def _prepared(request: Request) -> tuple[str, ...]:
+    found = request.detail.get("prepared")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
 
 
 def _via(request: Request) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from appliance.approvals.requests import Request, RequestKind, RequestState
+from appliance.hidden import is_hidden
 from appliance.identity.spans import show_span
 from appliance.store.outbox import Event
 
@@ -102,7 +103,7 @@ def test(public_url: str) -> Notice:
 def clean(text: str, most: int = _FACT_CHARS) -> str:
     """Return text on one line, what cannot be seen made visible: clients choose some of it."""
     flat = " ".join(text.split())
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in flat)
+    shown = "".join(ascii(c)[1:-1] if is_hidden(c) else c for c in flat)
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
@@ -112,7 +113,7 @@ def excerpt(text: str, lines: int = _LINES) -> tuple[str, bool]:
     kept, whole = found[:lines], len(found) <= lines
     shown = []
     for line in kept:
-        seen = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line.rstrip())
+        seen = "".join(ascii(c)[1:-1] if is_hidden(c) else c for c in line.rstrip())
         whole = whole and len(seen) <= _LINE_CHARS
         shown.append(seen if len(seen) <= _LINE_CHARS else f"{seen[: _LINE_CHARS - 1]}…")
     return "\n".join(shown), whole

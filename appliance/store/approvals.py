@@ -312,7 +312,12 @@ def _insert(doing: Change, ask: StatementAsk, **values: Any) -> Any:
 
 def _detail(ask: StatementAsk) -> dict[str, Any]:
     since = ask.transaction_since
-    return {
+    rare = {
+        "acting_role": ask.acting_role,
+        "prepared": list(ask.prepared),
+        "hides_values": ask.hides_values,
+    }
+    return {name: value for name, value in rare.items() if value} | {
         "estimate": {"rows": ask.estimate.rows, "why": ask.estimate.why},
         "transaction_since": None if since is None else since.isoformat(),
     }

@@ -75,3 +75,26 @@ def test_what_somebody_changed_before_the_yes_is_not_what_was_approved(
     assert state_of(orders, request) is RequestState.APPROVED
     assert len(run("SELECT n FROM prey")) == 1
     assert run("SELECT n, m FROM bait WHERE n IN (1, 3) ORDER BY 1") or "RENAME" in meanwhile
+
+
+def test_the_approver_is_shown_what_would_run_not_only_what_was_typed(orders: Gateway) -> None:
+    """By search_path, SET ROLE and EXECUTE a text says little of what it does."""
+    orders.database.run(
+        "CREATE SCHEMA IF NOT EXISTS aside; CREATE TABLE IF NOT EXISTS aside.orders (id int)"
+    )
+    with orders.connect() as connection:
+        connection.execute("SET search_path = aside")
+        text = "PREPARE harmless AS DELETE FROM orders AS dblink RETURNING 'x'"
+        prepares = Client(connection, text)
+        decide(orders, waiting(orders, "PREPARE harmless"), approve=True)
+        assert prepares.ended() == "PREPARE"
+        client = Client(connection, "EXECUTE harmless")
+        request = waiting(orders, "EXECUTE harmless")
+        decide(orders, request, approve=False, reason="no")
+        assert "denied" in str(client.ended())
+    assert ("delete", "aside.orders") in request.effects
+    assert request.detail["prepared"] == [
+        "PREPARE harmless AS DELETE FROM orders AS dblink RETURNING '***'"
+    ]
+    assert request.detail["hides_values"] is True
+    assert "acting_role" not in request.detail

@@ -16,7 +16,15 @@ from appliance.store.approval_lists import Wanted
 from appliance.store.pages import Page
 from web import sql
 from web.access import EVERYBODY, may
-from web.approval_cards import MOST_ALONE, MOST_IN_QUEUE, Eyes, card_of, cards_of, visible
+from web.approval_cards import (
+    MOST_ALONE,
+    MOST_IN_QUEUE,
+    MOST_TOUCHED,
+    Eyes,
+    card_of,
+    cards_of,
+    visible,
+)
 from web.approval_outcomes import outcome_of, state_words
 from web.approval_stream import MOST, Stream
 from web.forms import Form, sentence
@@ -68,6 +76,7 @@ def _install(state: BlueprintSetupState) -> None:
     state.app.jinja_env.globals["request_state_words"] = state_words
     state.app.jinja_env.filters["visible"] = visible
     state.app.jinja_env.globals["request_kind_words"] = KIND_WORDS
+    state.app.jinja_env.globals["most_touched"] = MOST_TOUCHED
     state.app.jinja_env.globals["requests_for_viewer"] = mine
 
 
