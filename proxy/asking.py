@@ -68,6 +68,7 @@ class Asking:
             identity=identity.name,
             identity_kind=identity.kind,
             owner=identity.owner,
+            backup_owner=identity.backup_owner,
             credential_id=admission.credential.id,
             target=admission.target.name,
             environment=admission.target.environment,

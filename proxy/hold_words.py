@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from appliance.approvals.requests import RequestState, Settlement
+from appliance.errors import Conflict
 from appliance.policy.verdict import Verdict
 from appliance.policy.wording import refusal_text
 from proxy.refusal import Refusal
@@ -171,6 +172,13 @@ def in_failed_transaction(*, is_script: bool) -> Refusal:
     ).armed()
 
 
+def no_room(error: Conflict) -> Refusal:
+    """Return the no where too much of one identity waits already."""
+    return Refusal(
+        "53400", f"gatepost: needs an approval, and {error.message}", _sentence(error.hint)
+    )
+
+
 def store_away() -> Refusal:
     """Return the no where nobody can be asked."""
     return Refusal(
@@ -188,6 +196,10 @@ def span(seconds: int) -> str:
     if seconds >= 60:
         return f"{seconds // 60} min" + (f" {seconds % 60} s" if seconds % 60 else "")
     return f"{seconds} s"
+
+
+def _sentence(hint: str) -> str:
+    return f"Nothing was run. {hint[:1].upper()}{hint[1:]}."
 
 
 def _rule(verdict: Verdict) -> str:

@@ -21,6 +21,7 @@ from appliance.approvals.requests import RequestState, Settlement
 from appliance.errors import GatepostError, JournalUnavailable, NotFound, StoreUnavailable
 from appliance.recording.recorder import State
 from appliance.store import approvals
+from appliance.store.approval_room import NoRoom
 from proxy import asking, hold_words
 from proxy.asking import Asking
 from proxy.deciding import unrecorded
@@ -84,7 +85,10 @@ class Holding:
         now = worker.clock.now()
         statement = found.statement(worker, connection, hold, estimate, now)
         hold.expires_at = statement.expires_at
-        settlement = worker.run_blocking(approvals.ask, worker.store, now, statement)
+        try:
+            settlement = worker.run_blocking(approvals.ask, worker.store, now, statement)
+        except NoRoom as error:
+            return hold_words.no_room(error)
         self._asked(connection, hold, found, settlement)
         return None
 

@@ -17,7 +17,8 @@ class Question:
 
     ``identity``: the requester. ``credential_id``: the one in use, None = not known, then whoever
     issued any of its credentials is kept out. ``approvers``: words "group:NAME", "identity:NAME",
-    "role:approver"; who decides must fit all of them.
+    "role:approver"; who decides must fit all of them. ``owned_by``: who owned the machine when
+    it asked: an admin could give it away, and then decide.
     """
 
     identity: str
@@ -25,6 +26,7 @@ class Question:
     credential_id: int | None = None
     approvers: tuple[str, ...] = (BY_ROLE,)
     owner_may_approve: bool = False
+    owned_by: frozenset[str] = frozenset()
 
 
 def approvers(snapshot: Snapshot, question: Question, now: datetime) -> tuple[str, ...]:
@@ -69,6 +71,8 @@ def _barred(requester: Identity, question: Question, name: str) -> str:
         return f"{name} issued credential {credential} of {requester.name}: somebody else decides"
     if name in _owners(requester) and not question.owner_may_approve:
         return f"{name} owns {requester.name}: somebody else must decide"
+    if name in question.owned_by and not question.owner_may_approve:
+        return f"{name} owned {requester.name} when it asked: somebody else must decide"
     return ""
 
 

@@ -100,6 +100,7 @@ class StatementAsk:
     expires_at: datetime
     retry_s: int | None = None  # not None: refused at once, this is a request of kind RETRY
     acting_role: str = ""
+    backup_owner: str | None = None
     prepared: tuple[str, ...] = ()
     hides_values: bool = False
 
@@ -126,7 +127,7 @@ class Request:
 
     ``eligible``: who could decide when it was asked. ``detail`` holds what only one kind has:
     ``estimate`` {rows, why} and ``transaction_since`` (ISO 8601, None = none open) of a statement,
-    ``acting_role``, ``prepared`` (texts) and ``hides_values`` where it has them,
+    ``acting_role``, ``backup_owner``, ``prepared`` (texts) and ``hides_values`` where it has them,
     ``pre_approval`` (its id) of one that was approved before, ``duration_s`` and ``grant``
     (its id, once approved) of an access request.
     """

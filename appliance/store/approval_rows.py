@@ -100,12 +100,14 @@ def waiting_for(store: Store, name: str, now: datetime) -> list[Request]:
 
 def question_of(request: Request) -> eligible.Question:
     """Return what decides who may decide a request."""
+    owners = (request.owner, request.detail.get("backup_owner"))
     return eligible.Question(
         identity=request.identity,
         kind=request.kind,
         credential_id=request.credential_id,
         approvers=request.approvers,
         owner_may_approve=request.owner_may_approve,
+        owned_by=frozenset(str(name) for name in owners if name),
     )
 
 

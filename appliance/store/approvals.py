@@ -17,6 +17,7 @@ from appliance.approvals.requests import (
 from appliance.errors import Conflict, Invalid, NotAllowed
 from appliance.store import (
     access_requests,
+    approval_room,
     names,
     notices,
     pre_approvals,
@@ -68,7 +69,7 @@ def ask(store: Store, now: datetime, ask: StatementAsk) -> Settlement:
     APPROVED: an approved second try of this very deed, or a pre-approval, which is used up by
     this; whoever gave it is still among ``ask.eligible``. DENIED: of a second try, the no to this
     deed still counts (for ``retry_s``). WAITING: with its number; a second try that waits already
-    keeps the number that it has.
+    keeps the number that it has. Raises: NoRoom.
     """
     # only "is there one already?" needs that nobody else asks meanwhile
     opened = noting if ask.retry_s is None else change
@@ -268,6 +269,7 @@ def _same_retry(doing: Change, ask: StatementAsk) -> Settlement | None:
 
 
 def _waiting(doing: Change, ask: StatementAsk) -> Settlement:
+    approval_room.check(ask.identity, doing.now)
     row = _insert(doing, ask, state=_WAITING, detail=_detail(ask))
     doing.note("approval.ask", _subject(row.id), **_told(row), session=ask.session_id)
     notices.requested(doing.store, doing.now, row.id)
@@ -314,6 +316,7 @@ def _detail(ask: StatementAsk) -> dict[str, Any]:
     since = ask.transaction_since
     rare = {
         "acting_role": ask.acting_role,
+        "backup_owner": ask.backup_owner,
         "prepared": list(ask.prepared),
         "hides_values": ask.hides_values,
     }

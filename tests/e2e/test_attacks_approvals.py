@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
 
 from appliance.approvals.requests import RequestState
+from appliance.store import approvals
+from appliance.store.approval_room import MOST
 from tests.e2e.held import Client, decide, settled, state_of, waiting
-from tests.harness.gateway import Gateway
+from tests.harness.gateway import CI, Gateway
 
 # (what there is, what is held, what somebody else does before the yes)
 CHANGES = {
@@ -98,3 +101,24 @@ def test_the_approver_is_shown_what_would_run_not_only_what_was_typed(orders: Ga
     ]
     assert request.detail["hides_values"] is True
     assert "acting_role" not in request.detail
+
+
+def test_one_identity_cannot_bury_what_others_ask(orders: Gateway) -> None:
+    orders.database.run("CREATE TABLE IF NOT EXISTS later (n int)")
+    with orders.connect(CI) as machine, orders.connect() as connection:
+        told = []
+        for number in range(MOST + 1):
+            with pytest.raises(psycopg.Error) as refused:
+                machine.execute(f"DELETE FROM later -- number {number}")
+            told.append(refused.value)
+        assert {error.sqlstate for error in told[:-1]} == {"42501"}
+        assert told[-1].sqlstate == "53400"
+        assert f"{MOST} requests of {CI} wait already" in str(told[-1])
+        assert "Nothing was run. Have some of them decided" in str(told[-1])
+        assert machine.execute("SELECT 1").fetchone() == (1,)
+        client = Client(connection, "DELETE FROM orders -- somebody else")
+        decide(orders, waiting(orders, "-- somebody else"), approve=True)
+        assert client.ended() == "DELETE 42"
+    assert not approvals.find(orders.store, f"-- number {MOST}").items
+    for request in approvals.find(orders.store, "-- number", size=100).items:
+        decide(orders, request, approve=False, reason="enough")
