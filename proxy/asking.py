@@ -54,8 +54,10 @@ class Asking:
         """Return the request as the store takes it."""
         admission, asked = connection.admission, hold.asked
         identity = admission.identity
-        shown = asked.shown.decode(connection.session.judge.codec, "replace")
-        text = prepare(shown)
+        judge = connection.session.judge
+        shown = asked.shown.decode(judge.codec, "replace")
+        known = judge.text_of(asked.shown)  # a long one was looked through for the record
+        text = prepare(known) if isinstance(known, str) else known
         prepared = [prepare(one) for one in _prepared(connection, self.decision, asked)]
         parameters = tuple(recorded(asked.parameters, secret=text.secret))
         acting_role = self.meaning.acting_role

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from appliance.approvals.deed import deed_of
 from appliance.errors import JournalUnavailable
@@ -25,6 +25,7 @@ from proxy.refusal import Refusal
 if TYPE_CHECKING:
     from proxy.session import Session
 
+LARGEST: Final = 1 << 20  # bytes of a text, or of a Bind, that can wait for somebody to look at it
 _IDLE = ord("I")
 
 
@@ -68,8 +69,9 @@ def settle(session: Session, item: InFlight, decision: Decision, asked: Asked) -
         if session.queue:
             session.wait_for_answers()
             return False
-        if session.failed:
-            item.refusal = hold_words.in_failed_transaction(is_script=not decision.is_single)
+        no = _cannot_wait(session, decision, asked)
+        if no is not None:
+            item.refusal = no
             return True
         hold = session.hold = Hold(asked)
     if hold.stage is Stage.LOOKING:
@@ -83,6 +85,15 @@ def settle(session: Session, item: InFlight, decision: Decision, asked: Asked) -
         _look_once_more(session, hold, decision, asked)
     _let_go(session, hold, item, decision)
     return True
+
+
+def _cannot_wait(session: Session, decision: Decision, asked: Asked) -> Refusal | None:
+    """Return the no to what nobody is asked about, None = somebody is."""
+    if session.failed:
+        return hold_words.in_failed_transaction(is_script=not decision.is_single)
+    if len(asked.raw) > LARGEST:
+        return hold_words.too_large(LARGEST).armed()
+    return None
 
 
 def _let_go(session: Session, hold: Hold, item: InFlight, decision: Decision) -> None:

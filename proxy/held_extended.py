@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("!i")
 RECORDED: Final = 60 << 10  # bytes of all parameters together: with notes within a record's bound
-LARGEST: Final = 1 << 20  # bytes of a Bind that can wait for somebody to look at it
 _AHEAD_BYTES = 256 << 10  # how far behind a Parse its Bind is looked for
 _AHEAD_MESSAGES = 64
 _BIND, _PARSE, _CLOSE = ord("B"), ord("P"), ord("C")
@@ -77,9 +76,9 @@ def _bind_ahead(session: Session, view: memoryview, pos: int, name: bytes) -> in
         end: int = pos + 1 + _HEADER.unpack_from(view, pos + 1)[0]
         if kind in _ENDS or end < pos + 5:
             return None
-        if kind == _BIND and end - pos > LARGEST:
+        if kind == _BIND and end - pos > held.LARGEST:
             return None  # its own handler says no
-        if end - first > _AHEAD_BYTES + (LARGEST if kind == _BIND else 0):
+        if end - first > _AHEAD_BYTES + (held.LARGEST if kind == _BIND else 0):
             return None
         if end > size:
             return -end
@@ -108,7 +107,7 @@ def settled_bind(
     """Return what is decided on a Bind by its rows and by a human; None = the client must wait."""
     if decision.row_limits and session.gate.closed is None:
         length = _HEADER.unpack_from(view, pos + 1)[0]
-        if length > LARGEST:
+        if length > held.LARGEST:
             why = "its parameters are too large"
             verdict = session.judge.policy.decide(decision.facts, None, why)
             decision = replace(decision, verdict=verdict)
@@ -137,10 +136,10 @@ def bind_waits(
     if not held.is_held(session, decision) and not (session.hold and session.hold.is_for(asked)):
         return False  # another one, between the Parse that waited and its Bind
     length = _HEADER.unpack_from(view, pos + 1)[0]
-    if held.is_held(session, decision) and session.hold is None and length > LARGEST:
-        item.refusal = hold_words.too_large(LARGEST).armed()
+    if held.is_held(session, decision) and session.hold is None and length > held.LARGEST:
+        item.refusal = hold_words.too_large(held.LARGEST).armed()
         return False
-    if end < pos + 1 + length <= pos + 1 + LARGEST:
+    if end < pos + 1 + length <= pos + 1 + held.LARGEST:
         session.tail_needs = length + 1  # what is looked at is looked at whole
         return True
     return not held.settle(session, item, decision, asked)

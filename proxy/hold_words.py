@@ -150,10 +150,10 @@ def run_again() -> Refusal:
 
 
 def too_large(limit: int) -> Refusal:
-    """Return the no to parameters that nobody could look at."""
+    """Return the no to what nobody could look at."""
     return Refusal(
         "42501",
-        "gatepost: needs an approval, and its parameters are too large to be looked at",
+        "gatepost: needs an approval, and is too large to be looked at",
         f"At most {limit >> 20} MiB can wait: send less at once.",
     )
 

@@ -8,7 +8,9 @@ import pytest
 from appliance.approvals.requests import RequestState
 from appliance.store import approvals
 from appliance.store.approval_room import MOST
-from tests.e2e.held import Client, decide, settled, state_of, waiting
+from tests.e2e import raw
+from tests.e2e.held import Client, decide, left, settled, state_of, waiting
+from tests.e2e.raw import RawClient
 from tests.harness.gateway import CI, Gateway
 
 # (what there is, what is held, what somebody else does before the yes)
@@ -122,3 +124,18 @@ def test_one_identity_cannot_bury_what_others_ask(orders: Gateway) -> None:
     assert not approvals.find(orders.store, f"-- number {MOST}").items
     for request in approvals.find(orders.store, "-- number", size=100).items:
         decide(orders, request, approve=False, reason="enough")
+
+
+@pytest.mark.parametrize("is_query", [True, False])
+def test_a_text_that_is_too_large_to_look_at_is_refused(orders: Gateway, is_query: bool) -> None:
+    text = f"DELETE FROM orders /* {'x' * (1 << 20)} */ -- large"
+    with RawClient(orders.port) as client:
+        client.log_in(CI, orders.passwords[CI])
+        extended = raw.parse(text) + raw.bind() + raw.execute() + raw.SYNC
+        client.send(raw.query(text) if is_query else extended)
+        (error,) = raw.errors(client.until())
+        assert "is too large to be looked at" in error["M"]
+        client.send(raw.query("SELECT 1"))
+        assert not raw.errors(client.until())
+    assert not approvals.find(orders.store, "-- large").items
+    assert left(orders) == 42
