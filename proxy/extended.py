@@ -142,7 +142,8 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     bound.decision = decision
     bound.is_recorded = True
     portal = item.portal = Portal(bound, item.records[0], session.judge.policy)
-    portal.released_rule = item.released_rule
+    portal.released_rule, portal.released = item.released_rule, item.released
+    portal.checked_at = item.started
     counting.bound(session, portal, decision)
     before = session.portals.get(portal_name) if portal_name else None
     session.portals[portal_name] = portal
@@ -251,11 +252,13 @@ def _of_cursor(session: Session, name: bytes, item: InFlight) -> tuple[bytes, De
 
 def _of_portal(session: Session, portal: Portal, item: InFlight) -> tuple[bytes, Decision] | None:
     """Decide again on what was bound; None = wait. What it means was settled at its Bind."""
+    if portal.released is not None and not held_extended.looked_again(session, portal, item):
+        return None
     raw, decision = portal.prepared.raw, portal.decision
     policy = session.judge.policy
     if portal.policy is not policy:
         decision = counting.judged_again(policy, portal, decision)
-    item.refusal = _refuses(session, decision, portal.released_rule)
+    item.refusal = item.refusal or _refuses(session, decision, portal.released_rule)
     item.records = (portal.seq,)
     if item.refusal is not None:
         with suppress(JournalUnavailable):

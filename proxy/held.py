@@ -108,6 +108,7 @@ def _let_go(session: Session, hold: Hold, item: InFlight, decision: Decision) ->
         _note(session, hold, item, hold.state, refused.sqlstate)
         return
     item.released_rule = decision.verdict.rule
+    item.released = hold
     if hold.cancel_after:
         session.commands.append(PassCancel())
 
@@ -249,6 +250,14 @@ def _look_once_more(session: Session, hold: Hold, decision: Decision, asked: Ask
     refusal = _why_not(session, hold, decision, asked)
     if refusal is not None:
         hold.ended(refusal)
+
+
+def why_not_as_approved(session: Session, hold: Hold, raw: bytes) -> str | None:
+    """Return why what was approved and bound means something else by now; None = wait."""
+    if _looks(session, hold):
+        return None
+    decision = session.decide(raw)
+    return None if decision is None else hold.why_changed(_meaning(session, decision, hold.asked))
 
 
 def _why_not(session: Session, hold: Hold, decision: Decision, asked: Asked) -> Refusal | None:

@@ -9,21 +9,24 @@ it goes on, and the Bind waits when it comes.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from proxy import counting, held, hold_words
 from proxy.decision import Decision
-from proxy.holds import Asked
+from proxy.holds import LOOK_ANEW, Asked
 from proxy.inflight import InFlight, Kind
 from proxy.wire import bindings, frontend
 
 if TYPE_CHECKING:
     from proxy.session import Session
+    from proxy.statements import Portal
 
 _HEADER = struct.Struct("!i")
 RECORDED: Final = 60 << 10  # bytes of all parameters together: with notes within a record's bound
+_FRESH_S: Final = 1.0  # from the last look at what was approved to its Execute
 _AHEAD_BYTES = 256 << 10  # how far behind a Parse its Bind is looked for
 _AHEAD_MESSAGES = 64
 _BIND, _PARSE, _CLOSE = ord("B"), ord("P"), ord("C")
@@ -143,6 +146,33 @@ def bind_waits(
         session.tail_needs = length + 1  # what is looked at is looked at whole
         return True
     return not held.settle(session, item, decision, asked)
+
+
+def looked_again(session: Session, portal: Portal, item: InFlight) -> bool:
+    """Look again at what was approved where its Execute comes late; False = the client waits.
+
+    A client could bind it, and have what it calls replaced before it runs. In a failed
+    transaction the target runs nothing.
+    """
+    hold = portal.released
+    if hold is None or session.failed or session.gate.closed is not None:
+        return True
+    if time.monotonic() - portal.checked_at < _FRESH_S:
+        return True
+    if session.queue:
+        session.wait_for_answers()
+        return False
+    if not portal.is_looked_at:
+        portal.is_looked_at = True
+        hold.looks = list(LOOK_ANEW)
+    why = held.why_not_as_approved(session, hold, portal.prepared.raw)
+    if why is None:
+        return False
+    portal.is_looked_at = False
+    portal.checked_at = time.monotonic()
+    if why:
+        item.refusal = hold_words.changed(hold.settlement, why).armed()
+    return True
 
 
 def asked_at_bind(

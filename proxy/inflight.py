@@ -7,6 +7,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from proxy.decision import Decision
+from proxy.holds import Hold
 from proxy.refusal import Refusal
 from proxy.results import ResultPlan
 from proxy.statements import Portal, Prepared
@@ -43,6 +44,7 @@ class InFlight:
     max_rows = 0
     is_noted = False  # its outcome is journaled: a refusal of what was held
     released_rule = ""  # the rule whose hold an approval ended: it may run
+    released: Hold | None = None  # that hold
     refusal: Refusal | None = None
     portal: Portal | None = None
     prepared: Prepared | None = None

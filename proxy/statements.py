@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from appliance.policy.engine import Policy
 from proxy.decision import Decision
+from proxy.holds import Hold
 from proxy.results import ResultPlan
 
 
@@ -32,12 +33,15 @@ class Portal:
     """A bound statement: recorded once, at Bind, since planning can already run code."""
 
     __slots__ = (
+        "checked_at",
         "decision",
         "is_done",
+        "is_looked_at",
         "known_rows",
         "plan",
         "policy",
         "prepared",
+        "released",
         "released_rule",
         "row_key",
         "row_limit",
@@ -51,6 +55,9 @@ class Portal:
         self.policy = policy  # by which it was decided
         self.seq = seq
         self.released_rule = ""  # the rule whose hold an approval ended
+        self.released: Hold | None = None  # that hold
+        self.checked_at = 0.0  # on the monotonic clock: it meant what was approved
+        self.is_looked_at = False  # ... and is being looked at again
         self.row_limit: int | None = None  # more rows than these are taken back
         self.row_key = b""  # under which their number is remembered
         self.known_rows: int | None = None  # by which it was decided; None = nobody asked

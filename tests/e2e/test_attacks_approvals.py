@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 
@@ -139,3 +141,35 @@ def test_a_text_that_is_too_large_to_look_at_is_refused(orders: Gateway, is_quer
         assert not raw.errors(client.until())
     assert not approvals.find(orders.store, "-- large").items
     assert left(orders) == 42
+
+
+def test_what_was_approved_at_its_bind_is_looked_at_again_when_it_runs_late(
+    orders: Gateway,
+) -> None:
+    """Meanwhile somebody can replace what it calls: a portal waits as long as its client likes."""
+    orders.database.run(
+        "CREATE OR REPLACE FUNCTION mark() RETURNS text LANGUAGE plpgsql AS"
+        " $$BEGIN RETURN 'approved'; END$$"
+    )
+    with RawClient(orders.port) as client:
+        client.log_in(CI, orders.passwords[CI])
+        for portal, note in (("late", "approved"), ("later", "replaced")):
+            client.send(raw.query("BEGIN"))
+            client.until()
+            text = f"UPDATE orders SET note = mark() -- {portal}"
+            client.send(raw.parse(text), raw.bind(portal), raw.FLUSH)
+            decide(orders, waiting(orders, f"-- {portal}"), approve=True)
+            client.until("2")
+            if note == "replaced":
+                orders.database.run(
+                    "CREATE OR REPLACE FUNCTION mark() RETURNS text LANGUAGE plpgsql AS"
+                    " $$BEGIN RETURN 'replaced'; END$$"
+                )
+            time.sleep(1.2)  # later than what goes without another look
+            client.send(raw.execute(portal), raw.SYNC)
+            failed = raw.errors(client.until())
+            assert bool(failed) is (note == "replaced"), failed
+            client.send(raw.query("COMMIT"))
+            client.until()
+    assert "what was approved is not what would run now" in failed[0]["M"]
+    assert orders.database.run("SELECT DISTINCT note FROM orders") == [("approved",)]
