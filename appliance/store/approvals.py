@@ -236,7 +236,8 @@ def _approved_retry(doing: Change, ask: StatementAsk) -> Settlement | None:
 
 
 def _pre_approved(doing: Change, ask: StatementAsk) -> Settlement | None:
-    used = pre_approvals.use(doing, ask.identity, ask.target, ask.fingerprint, ask.eligible)
+    where = ask.target, ask.database
+    used = pre_approvals.use(doing, ask.identity, *where, ask.fingerprint, ask.eligible)
     if used is None:
         return None
     row = _insert(

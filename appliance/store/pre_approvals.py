@@ -15,6 +15,7 @@ from appliance.store.actors import Actor, via_of
 from appliance.store.approval_models import PreApprovalRow
 from appliance.store.changes import Change, change
 from appliance.store.database import Store
+from appliance.store.models import TargetRow
 from appliance.store.pages import Page, contains, paginate
 
 MAX_USES = 10_000
@@ -175,15 +176,21 @@ def find(
 
 
 def use(
-    doing: Change, identity: str, target: str, fingerprint: str, eligible_now: tuple[str, ...]
+    doing: Change,
+    identity: str,
+    target: str,
+    database: str,
+    fingerprint: str,
+    eligible_now: tuple[str, ...],
 ) -> PreApproval | None:
     """Take one use of a live pre-approval that one of ``eligible_now`` gave; None: there is none.
 
+    It is of the target's own database: another one may have tables of the same names.
     The count falls in the same statement that sees it above zero, so N uses pass N times.
     """
     row = PreApprovalRow
     here = (row.identity == identity) & (row.target == target) & (row.fingerprint == fingerprint)
-    if not fingerprint:
+    if not fingerprint or not _is_own(target, database):
         return None
     # those that end are used first: what was given without an end stays for later
     query = (
@@ -201,6 +208,11 @@ def use(
         if taken.execute():
             return _value(found)
     return None
+
+
+def _is_own(target: str, database: str) -> bool:
+    here = (TargetRow.name == target) & (TargetRow.database == database)
+    return bool(TargetRow.select().where(here).exists())
 
 
 def parse_label(text: str) -> int:

@@ -71,6 +71,7 @@ def test_it_is_for_one_identity_target_and_fingerprint(gate: Store) -> None:
     for name, value in (
         ("identity", ANA),
         ("target", "crm"),
+        ("database", "archive"),
         ("fingerprint", "f" * 16),
         ("fingerprint", ""),
     ):
