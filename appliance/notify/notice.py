@@ -195,6 +195,7 @@ def _facts(request: Request) -> tuple[tuple[str, str], ...]:
         ("Who", who),
         ("Target", f"{where} as {request.role}" if request.role else where),
         ("Environment", request.environment),
+        ("Touches", _touches(request)),
         ("From", " · ".join(filter(None, (request.source, request.application_name)))),
         ("Reason given", request.reason),
         ("Rule", request.rule),
@@ -203,6 +204,13 @@ def _facts(request: Request) -> tuple[tuple[str, str], ...]:
         ("Transaction", _transaction(request)),
     )
     return tuple((label, clean(value)) for label, value in found if value)
+
+
+def _touches(request: Request) -> str:
+    """Return the objects as they were looked up: a text alone does not say which they are."""
+    found = (f"{cls.replace('_', ' ')} {name}" for cls, name in request.effects if name)
+    acts = request.detail.get("acting_role")
+    return "; ".join(found) + (f", acting as {acts}" if acts else "")
 
 
 def _estimate(request: Request) -> str:
