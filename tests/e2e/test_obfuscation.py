@@ -46,7 +46,8 @@ SELECT pg_catalog.md5(pg_catalog.concat(
   (SELECT string_agg(concat(objoid, description), '|' ORDER BY objoid) FROM pg_description
      WHERE objoid >= 16384),
   (SELECT count(*) FROM pg_publication), (SELECT count(*) FROM pg_event_trigger),
-  (SELECT count(*) FROM pg_operator), (SELECT count(*) FROM pg_type), (SELECT count(*) FROM pg_statistic_ext),
+  (SELECT count(*) FROM pg_operator), (SELECT count(*) FROM pg_type),
+  (SELECT count(*) FROM pg_statistic_ext),
   (SELECT count(*) FROM pg_default_acl), (SELECT count(*) FROM pg_auth_members),
   (SELECT string_agg(nspname, '|' ORDER BY oid) FROM pg_namespace WHERE nspname !~ '^pg_')
 ))"""
