@@ -160,6 +160,11 @@ class Card:
         return f"no estimate: {why}" if why else "no estimate"
 
     @property
+    def is_first(self) -> bool:
+        """Return whether nothing ran before it; else what did may not be in the store yet."""
+        return min(self.request.seqs, default=1) <= 1
+
+    @property
     def touches(self) -> tuple[str, ...]:
         """Return what it would do to what, by the names as they were looked up: "delete app.t"."""
         found: dict[str, list[str]] = {}

@@ -52,6 +52,11 @@ def test_values_that_are_not_shown_are_told(people: World) -> None:
     assert "It runs with the value as it came: ask what it is." in text
 
 
+def test_what_ran_before_is_not_denied_while_its_record_is_on_its_way(people: World) -> None:
+    assert "not in the record yet: look again in a moment" in card(people, "delete from orders")
+    assert "nothing: it is the first of its session" in card(people, "select 1", seqs=(1,))
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
