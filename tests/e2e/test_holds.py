@@ -174,7 +174,7 @@ def test_in_a_transaction_the_yes_is_part_of_it(orders: Gateway) -> None:
 
 
 def test_the_targets_own_timers_end_a_held_session_properly(orders: Gateway) -> None:
-    with orders.connect(options="-c idle_session_timeout=400") as connection:
+    with orders.connect(options="-c idle_session_timeout=2000") as connection:
         client = Client(connection, "DELETE FROM orders -- idle")
         request = waiting(orders, "-- idle")
         error = client.ended()

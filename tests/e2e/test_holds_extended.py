@@ -271,15 +271,15 @@ def test_asyncpg_waits_and_gets_its_tag_or_the_no(orders: Gateway) -> None:
 
 def test_a_cancel_of_a_held_bind_fails_its_batch(orders: Gateway) -> None:
     with through(orders) as client:
-        client.send(raw.parse(f"{DELETE} -- cancel"), raw.bind(), raw.execute(), SYNC)
-        waiting(orders, "-- cancel")
+        client.send(raw.parse(f"{DELETE} -- given up"), raw.bind(), raw.execute(), SYNC)
+        waiting(orders, "-- given up")
         with RawClient(orders.port) as other:
             other.send(raw.cancel_request(client.process_id, client.key))
             other.rest()
         got = [message for message in client.until() if message.kind != "N"]
         assert raw.kinds(got) == "1EZ"
         assert raw.errors(got)[0]["C"] == "57014"
-    assert recorded(orders, "-- cancel") == ("withdrawn", "57014", "cancelled")
+    assert recorded(orders, "-- given up") == ("withdrawn", "57014", "cancelled")
 
 
 def test_two_clients_hold_at_once_and_each_gets_its_own(orders: Gateway) -> None:
