@@ -198,8 +198,10 @@ class Policy:
         self, statement: Statement, rows: int | None, why: str
     ) -> Iterator[Verdict]:
         """Yield the verdict on each effect, with each rule that decides it."""
-        if rows is not None and not _counts(statement):
-            rows, why = None, statement.unknown or "no estimate covers all that it does"
+        if statement.unknown:
+            rows, why = 0, ""  # its unknown effect meets every rule: no other needs to be guessed
+        elif rows is not None and not _counts(statement):
+            rows, why = None, "no estimate covers all that it does"
         for effect in _effects(statement):
             only = effect.default_exempt or _only_looks(statement, effect)
             action, deciders = self._strictest(effect, only, rows)

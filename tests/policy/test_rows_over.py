@@ -71,13 +71,21 @@ def test_rows_that_are_not_known_count_as_over_and_it_says_why() -> None:
         one(UPDATE, Effect(EffectClass.SELECT), kind="SelectStmt"),
         one(UPDATE, Effect(EffectClass.UPDATE, Name("public", "items"))),
         one(UPDATE, Effect(EffectClass.DELETE, ORDERS)),
-        one(UPDATE, unknown="who knows"),
     ],
-    ids=("script", "explain", "prepare", "execute", "cte", "two tables", "two classes", "unknown"),
+    ids=("script", "explain", "prepare", "execute", "cte", "two tables", "two classes"),
 )
 def test_what_no_tag_will_count_is_over_at_once(facts: Facts) -> None:
     assert policy(CAREFUL).decide(facts).action is HOLD
     assert policy(CAREFUL).row_limits(facts) == ()
+
+
+def test_what_is_unknown_is_over_because_it_is_unknown_and_says_so() -> None:
+    verdict = policy(CAREFUL).decide(one(UPDATE, unknown="who knows"))
+    assert verdict.action is HOLD
+    assert verdict.reason == "it cannot be known what this would do: who knows"
+    shown = [(made.effect.cls.value, made.action) for made in verdict.decisions]
+    assert shown == [("update", ALLOW), ("unknown", HOLD)]
+    assert policy(CAREFUL).row_limits(one(UPDATE, unknown="who knows")) == ()
 
 
 def test_copy_and_truncate_count_as_over_where_a_rule_is_about_everything() -> None:
