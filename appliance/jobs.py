@@ -90,7 +90,7 @@ def _indexer(config: Config, stop: Stop) -> int:
 def _scheduler(config: Config, stop: Stop) -> int:
     # Only here: the indexer has no use for the drivers and the parser that jobs need.
     from appliance.notify.courier import Courier
-    from appliance.scheduling import Scheduler, jobs_of
+    from appliance.scheduling import Scheduler, jobs_of, slow_jobs_of
     from appliance.store.outbox import Channel
 
     clock = clock_from_environment()
@@ -106,6 +106,9 @@ def _scheduler(config: Config, stop: Stop) -> int:
         )
         for channel in (Channel.MAIL, Channel.WEBHOOK)
     ]
+    slow = Scheduler(store, clock, slow_jobs_of(config, store, clock))
+    # What it has not removed when the process ends, the next run removes.
+    threading.Thread(target=_repeat, args=(slow.step, stop, _TICK_S), daemon=True).start()
     for thread in threads:
         thread.start()
     scheduler = Scheduler(store, clock, jobs_of(config, store, clock))

@@ -12,8 +12,18 @@ import structlog
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.errors import GatepostError
-from appliance.sealing import Sealer, load_master_key
-from appliance.store import access_requests, approvals, catalogs, housekeeping, snapshots
+from appliance.recording.journal_files import appliance_id
+from appliance.recording.purge import purge
+from appliance.sealing import Sealer, load_master_key, load_signing_key
+from appliance.store import (
+    access_requests,
+    approvals,
+    catalogs,
+    housekeeping,
+    settings,
+    snapshots,
+)
+from appliance.store.actors import system_actor
 from appliance.store.database import Store
 from appliance.targets import load_catalog, open_secret
 
@@ -84,6 +94,37 @@ def jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
         Job("approvals", timedelta(seconds=10), Reaper(store, clock).run),
         Job("catalogs", timedelta(minutes=5), lambda: refresh_catalogs(config, store, clock)),
     )
+
+
+def slow_jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
+    """Return the timed jobs that may take long: run them where nobody waits for the others.
+
+    Each appliance removes its own journals, so that each has its own job in a shared store.
+    """
+    name = "retention"
+    if not store.is_sqlite:
+        config.journal_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name += f" {appliance_id(config.journal_dir)}"
+    return (Job(name, timedelta(days=1), lambda: retain(config, store, clock)),)
+
+
+def retain(config: Config, store: Store, clock: Clock) -> str:
+    """Remove what is older than the settings' retention."""
+    now = clock.now()
+    cutoff = now - timedelta(days=settings.get(store).retention_days)
+    by, signer = system_actor("scheduler"), load_signing_key(config)
+    try:
+        done = purge(store, config.journal_dir, by, now, cutoff, signer)
+    except OSError as error:
+        raise GatepostError(
+            f"a journal cannot be shortened: {error.strerror or error}",
+            f"see to the permissions of {config.journal_dir}",
+        ) from error
+    for line in done.kept:
+        _log.error("a journal was left alone; run: gatepost audit verify", why=line)
+    if done.is_empty:
+        return housekeeping.IDLE
+    return f"{done.rows.sessions} sessions, {done.segments} journal segments removed"
 
 
 class Reaper:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from appliance.errors import JournalUnavailable
@@ -14,6 +16,7 @@ LOCK_NAME = "lock"
 NEW_PREFIX = ".new-"  # of a journal's directory until it has begun
 SPARE_PREFIX = ".spare-"  # of a segment file that is being made
 _APPLIANCE_NAME = "appliance"
+_RETENTION_LOCK = ".retention-lock"
 
 
 def appliance_id(directory: Path) -> str:
@@ -36,6 +39,30 @@ def lock_journal(path: Path) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+@contextmanager
+def nothing_removed(directory: Path) -> Iterator[None]:
+    """Keep retention from removing segments while they are walked. Raises OSError."""
+    with _retention_lock(directory, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def removing_alone(directory: Path) -> Iterator[None]:
+    """Wait for whoever walks or removes segments, then be the one that removes. Raises OSError."""
+    with _retention_lock(directory, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def _retention_lock(directory: Path, kind: int) -> Iterator[None]:
+    fd = os.open(directory / _RETENTION_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, kind)
+        yield
+    finally:
+        os.close(fd)
 
 
 def unavailable(path: Path, error: OSError) -> JournalUnavailable:

@@ -36,22 +36,51 @@ def remove_segments(path: Path, before: int, signer: Signer) -> int:
 
     The segment ``before`` has to be there: its header has the chain that is signed and left.
     """
-    numbers = segment_numbers(path)
     header = unpack_header((path / segment_name(before)).read_bytes()[:HEADER_BYTES])
     if header is None:
         raise ValueError("the segment that would be the first is not begun")
-    message = head_message(path.name, before << 32, header.previous)
+    return _remove(path, before, header.previous, signer)
+
+
+def remove_all(path: Path, head: bytes, signer: Signer) -> int:
+    """Remove every segment of a closed journal, whose chain ends with ``head``; return how many.
+
+    The directory stays, with the signed head: who removes that too is found out.
+    """
+    return _remove(path, segment_numbers(path)[-1] + 1, head, signer)
+
+
+def finish_removal(path: Path) -> int:
+    """Remove what a removal that was interrupted has left; return how many segments."""
+    left = removed_head(path)
+    return _unlink(path, left.segment) if left else 0
+
+
+def _remove(path: Path, before: int, head: bytes, signer: Signer) -> int:
+    message = head_message(path.name, before << 32, head)
     body = {
-        "segment": before, "head": header.previous.hex(),
+        "segment": before, "head": head.hex(),
         "signature": signer.sign(message).hex(), "key": signer.public_key.hex(),
     }  # fmt: skip
     part = path / f"{_FILE}.part"
-    part.write_bytes(orjson.dumps(body))
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as out:
+        out.write(orjson.dumps(body))
+        out.flush()
+        os.fsync(fd)
     os.replace(part, path / _FILE)
     sync_directory(path)
-    old = [number for number in numbers if number < before]
+    return _unlink(path, before)
+
+
+def _unlink(path: Path, before: int) -> int:
+    old = [number for number in segment_numbers(path) if number < before]
     for number in old:
         (path / segment_name(number)).unlink()
+    for torn in path.glob("*.torn"):  # what was cut off a segment goes with it
+        segment = torn.name.partition("-")[0]
+        if segment.isdigit() and int(segment) < before:
+            torn.unlink()
     return len(old)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.recording.journal_files import appliance_id
+from appliance.recording.journal_files import appliance_id, nothing_removed
 from appliance.recording.reading import journals_in
 from appliance.recording.verify_chain import ChainWalk, Witness
 from appliance.recording.verify_rows import RowCheck, TextCheck
@@ -72,6 +73,13 @@ def verify(
     ``head``: a chain hash (hex) that somebody kept: it must lie on a chain. ``public_key``: whose
     signatures count; None takes each journal's own word for it. Raises ``StoreUnavailable``.
     """
+    with ExitStack() as stack:
+        with suppress(OSError):  # a copy that only can be read: nobody removes anything there
+            stack.enter_context(nothing_removed(directory))
+        return _verify(directory, store, head, public_key)
+
+
+def _verify(directory: Path, store: Store, head: str | None, public_key: bytes | None) -> Report:
     found = _Findings()
     here = appliance_id(directory) if directory.is_dir() else ""
     witness = Witness(bytes.fromhex(head) if head else None)

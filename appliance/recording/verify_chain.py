@@ -117,7 +117,7 @@ class ChainWalk:
     def _begin(self) -> Found | None:
         numbers = segment_numbers(self.path)
         if not numbers:
-            return self.path.name, "its segments are gone"
+            return self._begin_after_the_end()
         missing = [n for n in range(numbers[0], numbers[-1]) if n not in numbers]
         if missing:
             return self._at(position_of(missing[0], 0)), "the segment is gone"
@@ -138,6 +138,17 @@ class ChainWalk:
                     self._at(position_of(numbers[0], 0)),
                     "segments before it are gone and no signed head vouches for them",
                 )
+        return None
+
+    def _begin_after_the_end(self) -> Found | None:
+        """Begin where retention has removed every segment of a closed journal."""
+        left, state = removed_head(self.path), self._state
+        if left is None or state is None or not state.closed:
+            return self.path.name, "its segments are gone"
+        if left.head != state.chain or not left.holds(self.path.name, self._key or left.key):
+            return self.path.name, "its segments are gone and no signed head vouches for them"
+        self.was_cut = self._indexed_seen = True
+        self._place = Place(position_of(left.segment, 0), left.head)
         return None
 
     def _walk(self) -> Found | None:

@@ -95,6 +95,8 @@ class RowCheck:
 
     def feed(self, record: Record, body: dict[str, Any]) -> None:
         """Take one record that the store has taken in."""
+        if not self._fed and record.kind != Kind.JOURNAL:  # retention removed what was before
+            self._events_upto = record.position - 1
         self._made.add((record, body))
         self._texts.feed(record, body)
         if record.kind == Kind.START:
@@ -108,7 +110,7 @@ class RowCheck:
 
     def finish(self, was_cut: bool) -> list[Found]:
         """Return what is wrong; ``was_cut``: the journal's beginning was removed by retention."""
-        if self._state is None:
+        if self._state is None or (was_cut and not self._fed):
             return []
         self._flush(everything=True)
         later = record_checks.events(self._store, self._journal, self._position, 2**63 - 1)

@@ -11,7 +11,8 @@ from appliance.store.models import StoreModel
 
 
 class ApprovalRow(StoreModel):
-    """A request of any kind. ``id`` is the number that people see. Never deleted: it is evidence.
+    """A request of any kind. ``id`` is the number that people see. Kept as evidence until
+    retention takes it.
 
     ``worker``: the process that holds the statement. ``eligible``: who could decide when it was
     asked. ``detail``: what only one kind has, see ``requests.Request``.
