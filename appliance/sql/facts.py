@@ -96,8 +96,8 @@ class Statement:
 
     ``kind``: libpg_query's node tag ("SelectStmt"). ``unknown``: "" or why it cannot be known
     (then ``effects`` holds an UNKNOWN effect too).
-    ``fingerprint``: 16 hex digits of a hash over FINGERPRINT_VERSION, the statement's structure
-    (libpg_query's), the sorted (class, resolved object, without_where) of its effects, and its
+    ``fingerprint``: 16 hex digits of a hash over FINGERPRINT_VERSION, the statement's tree without
+    constants, the sorted (class, resolved object, without_where) of its effects, and its
     literals that are code or names: bodies, texts that functions run, file names, sequences, casts
     to regclass, settings that decide about names and rights. Constants do not change it, nor do
     white space, comments and the number of values in a list; another search_path that reaches
@@ -139,7 +139,7 @@ class Statement:
 WHOLE_TEXT = 2**31 - 1
 # Part of every fingerprint, and kept beside those that are stored: when the grammar or the recipe
 # changes, so does this, and what was stored under another version can be told and learned anew.
-FINGERPRINT_VERSION = "18.1"
+FINGERPRINT_VERSION = "18.2"
 NO_GRAMMAR = "PostgreSQL's grammar does not accept it: "  # begins such a statement's ``unknown``
 
 

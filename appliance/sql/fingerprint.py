@@ -55,7 +55,22 @@ _SECRETS = frozenset(
         "CreateUserMappingStmt",
     }
 )
-_PLACES = re.compile(rb'"(?:location|stmt_location|stmt_len|[a-z_]*_location)":-?[0-9]+,?')
+_PLACE = rb'"(?:location|stmt_len|[a-z_]*_location|(?:[a-z]+_)?list_(?:start|end))":-?[0-9]+'
+_PLACES = re.compile(rb"," + _PLACE + rb"(?=[,}])|" + _PLACE + rb",?")
+_STRING = rb'"(?:[^"\\]|\\.)*+"'
+# A_Const holds one value; a field of JSON's that says zero, false or "" is left out.
+_CONSTANTS = re.compile(
+    rb'\{"(?:A_Const":\{"[a-z]+":(?:true|\{(?:"[a-z]+":(?:' + _STRING + rb"|[a-z0-9-]+))?\})"
+    rb'|ParamRef":\{(?:"number":[0-9]+)?)\}\}'
+)
+_CONSTANT = b'"?"'
+# Names that a program makes up as it goes, of what lives no longer than its session; and payloads.
+_PASSING = re.compile(
+    rb'("(?:portalname|savepoint_name|gid|payload)":|"(?:PrepareStmt|ExecuteStmt)":\{"name":)'
+    + _STRING
+)
+# Where the number of values does not count: IN, ARRAY and VALUES.
+_LISTS = re.compile(rb'"(?:AEXPR_IN|elements|valuesLists)"')
 _LITERAL = 261  # SCONST of the grammar
 
 
@@ -66,10 +81,41 @@ def structure(library: PgQuery, tag: str, tree: dict[str, Any], text: bytes) -> 
         GrammarError: ``text`` is not the statement whose ``tree`` this is.
     """
     if tag in _DEFINITIONS:
-        return _hash(_PLACES.sub(b"", orjson.dumps(tree)))
+        return _hash(tag.encode() + _PLACES.sub(b"", orjson.dumps(tree)))
     if tag in _SECRETS:
         return _hash(b" ".join(_words(library, text)))
-    return library.fingerprint(text)
+    return _hash(_shape({tag: tree}))
+
+
+def _shape(tree: dict[str, Any]) -> bytes:
+    """Return a statement without constants: all else, and its order, may change what it does.
+
+    libpg_query's own fingerprint is too coarse to sign: it sorts arguments, columns and tables and
+    leaves out aliases, so that ``f(a, b)`` were ``f(b, a)``, and ``s.x FROM s, t`` were ``t.x``.
+    """
+    data = _PLACES.sub(b"", orjson.dumps(tree))
+    data = _PASSING.sub(rb'\1""', _CONSTANTS.sub(_CONSTANT, data))
+    return _shortened(data) if _LISTS.search(data) else data
+
+
+def _shortened(data: bytes) -> bytes:
+    """Let what stands many times in a row in a list of values stand there once."""
+    tree = orjson.loads(data)
+    lists: list[list[Any]] = []
+    pending = [tree]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value
+        elif isinstance(value, dict):
+            pending += value.values()
+            if value.get("kind") == "AEXPR_IN":
+                lists.append(value.get("rexpr", {}).get("List", {}).get("items", []))
+            lists += (value[key] for key in ("elements", "valuesLists") if key in value)
+    for values in reversed(lists):  # the inner ones first
+        kept = [one for at, one in enumerate(values) if not at or one != values[at - 1]]
+        values[:] = kept
+    return orjson.dumps(tree)
 
 
 def of_text(text: str) -> str:
