@@ -11,7 +11,8 @@ import structlog
 
 from appliance.clock import Clock
 from appliance.config import Config
-from appliance.errors import GatepostError
+from appliance.errors import Conflict, GatepostError, Invalid
+from appliance.identity import credentials
 from appliance.recording.journal_files import appliance_id
 from appliance.recording.purge import purge
 from appliance.sealing import Sealer, load_master_key, load_signing_key
@@ -23,6 +24,7 @@ from appliance.store import (
     settings,
     snapshots,
 )
+from appliance.store import credentials as stored_credentials
 from appliance.store.actors import system_actor
 from appliance.store.database import Store
 from appliance.targets import load_catalog, open_secret
@@ -99,13 +101,50 @@ def jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
 def slow_jobs_of(config: Config, store: Store, clock: Clock) -> tuple[Job, ...]:
     """Return the timed jobs that may take long: run them where nobody waits for the others.
 
-    Each appliance removes its own journals, so that each has its own job in a shared store.
+    Each appliance has its own environment and journals: so each has its own jobs in a shared store.
     """
-    name = "retention"
+    here = ""
     if not store.is_sqlite:
         config.journal_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        name += f" {appliance_id(config.journal_dir)}"
-    return (Job(name, timedelta(days=1), lambda: retain(config, store, clock)),)
+        here = f" {appliance_id(config.journal_dir)}"
+    return (
+        Job(f"secrets{here}", timedelta(seconds=5), SecretSeeker(config, store, clock).run),
+        Job(f"retention{here}", timedelta(days=1), lambda: retain(config, store, clock)),
+    )
+
+
+class SecretSeeker:
+    """Gives credentials that wait for a variable their secret, where this environment has it."""
+
+    def __init__(self, config: Config, store: Store, clock: Clock) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._refused: set[int] = set()  # said once: the environment of a process stays
+
+    def run(self) -> str:
+        """Return how many began in one line."""
+        now = self._clock.now()
+        begun = 0
+        for waiting in stored_credentials.pending(self._store, now):
+            secret = os.environ.get(waiting.secret_env or "", "")
+            if not secret or waiting.id in self._refused:
+                continue
+            try:
+                sealer = Sealer(load_master_key(self._config))
+                by = system_actor("serve")
+                credentials.begin(self._store, by, now, sealer, waiting.id, secret)
+                begun += 1
+            except (Invalid, Conflict) as error:
+                self._refused.add(waiting.id)
+                _log.error(
+                    "a secret of the environment cannot be taken",
+                    credential=waiting.label,
+                    identity=waiting.identity,
+                    variable=waiting.secret_env,
+                    why=str(error),
+                )
+        return f"{begun} credentials begun" if begun else housekeeping.IDLE
 
 
 def retain(config: Config, store: Store, clock: Clock) -> str:

@@ -31,7 +31,8 @@ class _Owned:
         return [
             row
             for row in self.rows
-            if row.record.state(now) == "live" and row.record.id not in self.matched
+            if row.record.state(now) in ("live", stored.PENDING)
+            and row.record.id not in self.matched
         ]
 
 
@@ -83,11 +84,8 @@ def _by_environment(doing: Applying, owned: _Owned, entry: CredentialEntry, vari
     of_variable = [row for row in owned.live(doing.now) if row.record.secret_env == variable]
     if secret is None:
         if not of_variable:
-            raise Invalid(
-                "password_env",
-                f"the environment variable {variable} is not set",
-                "set it where gatepost apply runs",
-            )
+            _expect(doing, owned, entry, variable)
+            return
         owned.matched.add(of_variable[-1].record.id)
         _set_end(doing, owned, of_variable[-1], entry)
         return
@@ -99,6 +97,22 @@ def _by_environment(doing: Applying, owned: _Owned, entry: CredentialEntry, vari
         doing.remarks.append(f"{variable} of {owned.identity} is over: nothing was issued")
     else:
         _new(doing, owned, of_variable, entry, variable, secret)
+
+
+def _expect(doing: Applying, owned: _Owned, entry: CredentialEntry, variable: str) -> None:
+    """Leave it to ``serve`` to find the secret in its environment."""
+    if entry.expires_at is not None and entry.expires_at <= doing.now:
+        doing.remarks.append(f"{variable} of {owned.identity} is over: nothing was issued")
+        return
+    made = credentials.expect(
+        doing.store, doing.by, doing.now, owned.identity, variable, expires_at=entry.expires_at
+    )
+    owned.matched.add(made)
+    doing.tell(f"issue a credential to {owned.identity}, once serve has {variable}")
+    doing.remarks.append(
+        f"{variable} is not set here: the credential of {owned.identity} opens sessions"
+        " when gatepost serve runs with it"
+    )
 
 
 def _unchanged(

@@ -35,10 +35,11 @@ def export(store: Store, now: datetime) -> str:
     """Return the configuration as YAML text."""
     with store.reading(consistent=True):
         snapshot = snapshots.load(store, now)
+        waiting = {record.identity for record in credentials.pending(store, now)}
         kept = {
             name: _credentials(store, name, now)
             for name, identity in snapshot.identities.items()
-            if identity.credentials
+            if identity.credentials or name in waiting
         }
     document = {
         "targets": [_target(target) for target in snapshot.targets.values()],
@@ -128,10 +129,13 @@ def _identity(identity: Identity, kept: list[dict[str, Any]]) -> dict[str, Any]:
     return found | {"groups": sorted(identity.groups), "credentials": kept}
 
 
+_KEPT = ("live", credentials.PENDING)
+
+
 def _credentials(store: Store, name: str, now: datetime) -> list[dict[str, Any]]:
     """Return the live credentials; one whose secret a variable holds is known by that."""
     _, states = credentials.of_identity(store, name)
-    live = [state.record for state in states if state.record.state(now) == "live"]
+    live = [state.record for state in states if state.record.state(now) in _KEPT]
     of_variable = [record.secret_env for record in live]
     return [
         _short(

@@ -64,6 +64,56 @@ def issue(
         return made
 
 
+def expect(
+    store: Store,
+    by: Actor,
+    now: datetime,
+    identity: str,
+    variable: str,
+    *,
+    expires_at: datetime | None = None,
+) -> int:
+    """Make a credential that waits for ``serve`` to have ``variable``; nobody can log in with it.
+
+    Raises: NotFound, Invalid, Conflict for an identity that is not active.
+    """
+    _check(now, expires_at, None)
+    with change(store, by, now) as doing:
+        row = _identity(identity)
+        if row.status != IdentityStatus.ACTIVE:
+            raise Conflict(f"{identity} is {row.status}", "resume it before it gets a credential")
+        made = CredentialRow.create(
+            identity=row.id,
+            kind=rows.PENDING,
+            verifier="",
+            secret_env=variable,
+            created_by=by.name,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        doing.note("credential.expect", f"c-{made.id}", identity=identity, variable=variable)
+        return int(made.id)
+
+
+def begin(
+    store: Store, by: Actor, now: datetime, sealer: Sealer, credential_id: int, secret: str
+) -> None:
+    """Give a credential that waits the secret that was found; from then on it opens sessions.
+
+    Raises: NotFound, Invalid, Conflict if it has ended, has begun, or another one has the secret.
+    """
+    _check(now, None, secret)
+    with change(store, by, now) as doing:
+        row = _live(credential_id, now)
+        if row.kind != rows.PENDING:
+            raise Conflict(f"c-{credential_id} has its secret already")
+        verifier, print_ = _verifier(doing, sealer, row.identity, secret)
+        CredentialRow.update(kind="password", verifier=verifier, secret_print=print_).where(
+            CredentialRow.id == credential_id
+        ).execute()
+        doing.decides("credential.issue", f"c-{credential_id}", identity=row.identity.name)
+
+
 def rotate(
     store: Store,
     by: Actor,
@@ -164,17 +214,10 @@ def _make(
     rotated_from: Any,
 ) -> Issued:
     chosen = secret if secret is not None else secrets.token_urlsafe(_SECRET_BYTES)
-    live = rows.live_rows(identity.id, doing.now)
-    print_ = secret_print(sealer, identity.id, chosen)
-    for row in live:
-        if hmac.compare_digest(row.secret_print, print_):
-            raise Conflict(
-                f"c-{row.id} of {identity.name} has this very secret", "choose another one"
-            )
-    salt, iterations = _salt(sealer, identity.name, live)
+    verifier, print_ = _verifier(doing, sealer, identity, chosen)
     made = CredentialRow.create(
         identity=identity.id,
-        verifier=make_verifier(chosen, salt, iterations),
+        verifier=verifier,
         secret_print=print_,
         secret_env=secret_env,
         created_by=doing.by.name,
@@ -183,6 +226,19 @@ def _make(
         rotated_from=rotated_from.id if rotated_from is not None else None,
     )
     return Issued(int(made.id), identity.name, expires_at, chosen)
+
+
+def _verifier(doing: Change, sealer: Sealer, identity: Any, secret: str) -> tuple[str, str]:
+    """Return the verifier and the keyed print of a secret that no live credential has."""
+    live = rows.live_rows(identity.id, doing.now)
+    print_ = secret_print(sealer, identity.id, secret)
+    for row in live:
+        if hmac.compare_digest(row.secret_print, print_):
+            raise Conflict(
+                f"c-{row.id} of {identity.name} has this very secret", "choose another one"
+            )
+    salt, iterations = _salt(sealer, identity.name, live)
+    return make_verifier(secret, salt, iterations), print_
 
 
 def _salt(sealer: Sealer, name: str, live: list[Any]) -> tuple[bytes, int]:

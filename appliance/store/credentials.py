@@ -14,6 +14,8 @@ from appliance.store.database import Store
 from appliance.store.models import CredentialRow, IdentityRow
 from appliance.store.pages import Page, contains, paginate
 
+PENDING = "pending"  # the kind of one whose secret ``serve`` has yet to find in its environment
+
 
 @dataclass(frozen=True, slots=True)
 class CredentialRecord:
@@ -47,7 +49,7 @@ class CredentialRecord:
             return "expired"
         if self.ends_at is not None:
             return "ending" if self.ends_at > now else "ended"
-        return "live"
+        return PENDING if self.kind == PENDING else "live"
 
 
 def get(store: Store, credential_id: int) -> CredentialRecord:
@@ -130,9 +132,20 @@ def is_live(now: datetime) -> Any:
     )
 
 
+def pending(store: Store, now: datetime) -> tuple[CredentialRecord, ...]:
+    """Return those whose secret is still to be found."""
+    with store.reading():
+        query = _query().where((CredentialRow.kind == PENDING) & is_live(now))
+        return tuple(record(row) for row in query.order_by(CredentialRow.id))
+
+
 def live_rows(identity_id: int, now: datetime) -> list[Any]:
-    """Return the live rows of an identity, oldest first; for callers inside a store scope."""
-    query = CredentialRow.select().where((CredentialRow.identity == identity_id) & is_live(now))
+    """Return the live rows of an identity, oldest first; for callers inside a store scope.
+
+    Pending ones have no verifier yet and are not among them.
+    """
+    here = (CredentialRow.identity == identity_id) & (CredentialRow.kind != PENDING)
+    query = CredentialRow.select().where(here & is_live(now))
     return list(query.order_by(CredentialRow.id))
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from appliance import entities
 from appliance.store import grants, profiles, rules, settings, targets
+from appliance.store.credentials import PENDING
 from appliance.store.database import Store
 from appliance.store.fields import from_micros
 from appliance.store.models import (
@@ -91,7 +92,8 @@ def _credentials(store: Store, now: datetime) -> dict[int, list[entities.Credent
             row.revoked_at,
         )
         .where(
-            (row.revoked_at.is_null() | (row.revoked_at > cut))
+            (row.kind != PENDING)
+            & (row.revoked_at.is_null() | (row.revoked_at > cut))
             & (row.expires_at.is_null() | (row.expires_at > cut))
             & (row.ends_at.is_null() | (row.ends_at > cut))
         )

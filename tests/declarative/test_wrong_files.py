@@ -76,11 +76,11 @@ def test_one_wrong_entry_at_the_end_undoes_the_whole_file(store: Store) -> None:
 groups: [{name: dba}]
 identities:
   - {name: good, kind: ci, credentials: [{password_env: GOOD}]}
-  - {name: bad, kind: ci, credentials: [{password_env: MISSING}]}
+  - {name: bad, kind: ci, credentials: [{password_env: BAD}]}
 """
     version = snapshots.version(store)
-    with pytest.raises(InvalidFile, match="MISSING is not set"):
-        apply_text(store, text, {"GOOD": "long enough"})
+    with pytest.raises(InvalidFile, match="BAD: expected 8 to"):
+        apply_text(store, text, {"GOOD": "long enough", "BAD": "short"})
     snapshot = snapshots.load(store, NOW)
     assert (snapshot.version, snapshot.groups, snapshot.identities) == (version, {}, {})
     assert audit.find(store).total == 0

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from appliance.config import Listen
@@ -99,6 +100,28 @@ def test_it_serves_says_where_and_drains(tmp_path: Path) -> None:
     assert not (data / "run" / "serve.json").exists()
     for path in (data, data / "master.key", data / "gatepost.db"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_password_that_only_serve_has_opens_sessions(tmp_path: Path) -> None:
+    file = tmp_path / "gatepost.yml"
+    file.write_text("identities: [{name: ci, kind: ci, credentials: [{password_env: CI_PW}]}]")
+    subprocess.run(
+        [sys.executable, "-m", "appliance", "apply", str(file)],
+        env={"PATH": os.environ["PATH"], "GATEPOST_DATA_DIR": str(tmp_path)},
+        check=True,
+        capture_output=True,
+    )
+    with serving(tmp_path, CI_PW="only serve knows") as process:
+        port = int(said(process)["gateway"].split()[0].rpartition(":")[2])
+
+        def answer(password: str) -> str:
+            place = f"host=127.0.0.1 port={port} dbname=shop user=ci connect_timeout=5"
+            with pytest.raises(psycopg.OperationalError) as refused:
+                psycopg.connect(place, password=password)
+            return str(refused.value)
+
+        eventually(lambda: "reach" in answer("only serve knows"), timeout=30)
+        assert "reach" not in answer("something else")
 
 
 @pytest.mark.parametrize(
