@@ -48,13 +48,16 @@ class Restored:
     opens: bool
 
 
-def backup(config: Config, now: datetime, file: Path) -> int:
+def backup(config: Config, now: datetime, file: Path, *, replace: bool = False) -> int:
     """Write the backup (mode 0600) and return its size; works while ``serve`` runs.
 
     The store first, then the journals: journals that are ahead are indexed after a restore, a
     store that is ahead of its journals would look as if records had been removed.
-    Raises: GatepostError, StoreUnavailable; then ``file`` is as it was.
+    Raises: Conflict if ``file`` is there and ``replace`` is False, GatepostError,
+    StoreUnavailable; then ``file`` is as it was.
     """
+    if file.exists() and not replace:
+        raise Conflict(f"{file} is already there", "give another name, or --force to replace it")
     source = _path(config, "gatepost backup")
     if not source.exists():
         raise StoreUnavailable(f"there is no store at {source}", "set GATEPOST_DATA_DIR")
@@ -120,7 +123,11 @@ def restore(
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.move(copy, target)
         if (Path(place) / _JOURNAL).is_dir():
+            (Path(place) / _JOURNAL).chmod(0o700)
             shutil.move(Path(place) / _JOURNAL, config.journal_dir)
+            for folder in (config.journal_dir, *config.journal_dir.iterdir()):
+                if folder.is_dir():
+                    folder.chmod(0o700)  # whatever the umask made of them
     return Restored(manifest, aside, opens)
 
 

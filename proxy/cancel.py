@@ -10,12 +10,14 @@ import stat
 import struct
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import gevent
 
 _PACKET = struct.Struct("!iB")
+_HOME = "home"  # in a stand-in: the link to the directory that it stands for
 KEY_BYTES = 4  # protocol 3.0
 KEY_BYTES_3_2 = 32
 S = TypeVar("S")
@@ -56,6 +58,7 @@ class CancelBus:
         self._on_cancel = on_cancel
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sock.setblocking(False)
+        directory.mkdir(exist_ok=True, mode=0o700)  # a sibling may just have removed the stand-in
         self._sock.bind(str(self._path))
         os.chmod(self._path, 0o600)
         self._watcher = gevent.get_hub().loop.io(self._sock.fileno(), 1)
@@ -79,6 +82,8 @@ class CancelBus:
         self._watcher.close()
         self._sock.close()
         self._path.unlink(missing_ok=True)
+        if not any(self._directory.glob("cancel-*.sock")):
+            _remove_stand_in(self._directory)
 
     def _readable(self) -> None:
         for _ in range(64):
@@ -100,9 +105,35 @@ def bus_directory(run_dir: Path) -> Path:
     directory = run_dir
     if len(os.fsencode(run_dir)) > 70:
         mark = hashlib.sha256(os.fsencode(run_dir)).hexdigest()[:16]
+        _remove_orphans(Path(tempfile.gettempdir()))
         directory = Path(tempfile.gettempdir()) / f"gatepost-{mark}"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     found = directory.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
         raise PermissionError(f"{directory} belongs to somebody else")
+    if directory != run_dir:
+        with suppress(FileExistsError):
+            (directory / _HOME).symlink_to(run_dir)  # so that others can tell when it is orphaned
     return directory
+
+
+def _remove_orphans(place: Path) -> None:
+    """Remove the stand-ins of killed gateways whose data directory is gone."""
+    for directory in place.glob(f"gatepost-{'[0-9a-f]' * 16}"):
+        with suppress(OSError):
+            if (
+                directory.lstat().st_uid == os.geteuid()
+                and not (directory / _HOME).readlink().exists()
+            ):
+                for path in directory.glob("cancel-*.sock"):
+                    path.unlink(missing_ok=True)
+                _remove_stand_in(directory)
+
+
+def _remove_stand_in(directory: Path) -> None:
+    """Remove a stand-in in which no socket is left; another directory stays."""
+    home = directory / _HOME
+    with suppress(OSError):
+        if home.is_symlink():
+            home.unlink()
+            directory.rmdir()

@@ -269,6 +269,19 @@ def test_migrate_says_what_it_did(shell: Shell) -> None:
     assert listed[0]["name"] == "0001_initial"
 
 
+def test_a_backup_replaces_no_file_unasked_and_comes_back_private(filled: Shell) -> None:
+    file = filled.place / "backup.tar.gz"
+    file.write_text("mine")
+    assert "--force" in filled.fails(1, "backup", str(file))
+    assert file.read_text() == "mine"
+    (filled.data / "journal" / "proxy-1").mkdir(parents=True)
+    (filled.data / "journal" / "proxy-1").chmod(0o755)
+    filled.ok("backup", "--force", str(file))
+    filled.ok("restore", "--replace", str(file))
+    for folder in (filled.data / "journal", filled.data / "journal" / "proxy-1"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_backup_comes_back_without_the_master_key_and_without_sign_ins(filled: Shell) -> None:
     (filled.data / "journal" / "proxy-1").mkdir(parents=True)
     (filled.data / "journal" / "proxy-1" / "000001.seg").write_bytes(b"segment")
