@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -70,6 +70,14 @@ WHERE p.rel IN (SELECT oid FROM rels) AND d.refobjid >= 16384
     OR (p.classid = 'pg_catalog.pg_policy'::regclass
       AND d.refclassid = 'pg_catalog.pg_class'::regclass
       AND d.refobjid NOT IN (SELECT oid FROM rels)))
+LIMIT 1
+"""
+
+# Rows of other tables that go, or change, with the deleted ones are in no tag. %s: as above.
+_CARRIED_SQL = b"""
+SELECT c.conrelid::pg_catalog.regclass::text FROM pg_catalog.pg_constraint c
+WHERE c.contype = 'f' AND c.confdeltype IN ('c', 'n', 'd')
+  AND c.confrelid::pg_catalog.regclass = ANY (%s::pg_catalog.regclass[])
 LIMIT 1
 """
 
@@ -229,16 +237,14 @@ def _asked(
         f"BEGIN READ ONLY; SET LOCAL statement_timeout = '{_STATEMENT_S}s';"
         f"SET LOCAL lock_timeout = '{_LOCK_MS}ms'; SET LOCAL search_path = pg_catalog".encode()
     )
-    relations = sorted(
-        {
-            f"{_quoted(effect.relation.schema or '')}.{_quoted(effect.relation.name)}"
-            for effect in facts.statements[0].effects
-            if effect.relation is not None
-        }
-    )
-    opaque = connection.execute(_OPAQUE_SQL, (relations,), prepare=False).fetchone()
+    effects = facts.statements[0].effects
+    opaque = connection.execute(_OPAQUE_SQL, (_relations(effects),), prepare=False).fetchone()
     if opaque is not None:
         return Estimate(None, f"{opaque[0]} has code of its own, and planning could run it")
+    deleted = _relations(effect for effect in effects if effect.cls is EffectClass.DELETE)
+    carried = connection.execute(_CARRIED_SQL, (deleted,), prepare=False).fetchone()
+    if carried is not None:
+        return Estimate(None, f"rows of {carried[0]} that refer to them go along, by ON DELETE")
     path = ", ".join(_quoted(schema) for schema in search_path if not _is_temporary(schema))
     connection.execute(f"SET LOCAL search_path = {path or _quoted('')}".encode())
     values, formats = _wire(parameters)
@@ -250,6 +256,17 @@ def _asked(
         found = _tempered(connection, plans[0]["Plan"], found.rows)
     connection.execute(b"ROLLBACK")
     return found
+
+
+def _relations(effects: Iterable[Effect]) -> list[str]:
+    """Return the names of what effects touch, as SQL has them."""
+    return sorted(
+        {
+            f"{_quoted(effect.relation.schema or '')}.{_quoted(effect.relation.name)}"
+            for effect in effects
+            if effect.relation is not None
+        }
+    )
 
 
 def _wire(parameters: Sequence[Parameter]) -> tuple[list[bytes | None], list[int]]:

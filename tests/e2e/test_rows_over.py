@@ -31,6 +31,8 @@ CREATE TABLE orders (id int PRIMARY KEY, n int);
 INSERT INTO orders SELECT i, 0 FROM generate_series(1, {ROWS}) i; ANALYZE orders;
 CREATE TABLE parent (id int PRIMARY KEY);
 CREATE TABLE late (id int REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+CREATE TABLE tree (id int PRIMARY KEY, up int REFERENCES tree ON DELETE CASCADE);
+INSERT INTO tree VALUES (1); INSERT INTO tree SELECT i, 1 FROM generate_series(2, {ROWS}) i;
 CREATE FUNCTION odd(int) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS $$
   BEGIN RETURN $1 % 2 = 1; END $$;
 """
@@ -47,7 +49,7 @@ def limited(
     directory = tmp_path_factory.mktemp("limited")
     with holding_gateway(postgres, directory, workers=1) as gateway:
         gateway.database.run(SCHEMA)
-        block = ("lied", "late")
+        block = ("lied", "late", "tree")
         writes = ("update", "delete", "insert")
         gateway.rule("many", "block", commands=writes, tables=block, rows_over=LIMIT)
         gateway.rule("exports", "block", commands=("select",), tables=block, rows_over=LIMIT)
@@ -304,3 +306,11 @@ def test_a_guarded_statement_can_be_cancelled(limited: Gateway) -> None:
         connection.cancel_safe()
         assert isinstance(client.ended(), errors.QueryCanceled)
         assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_rows_that_a_foreign_key_takes_along_are_not_counted_by_the_tag(limited: Gateway) -> None:
+    with limited.connect(CI) as connection:
+        with pytest.raises(errors.InsufficientPrivilege, match="ON DELETE"):
+            connection.execute("DELETE FROM tree WHERE id = 1")
+        connection.execute("UPDATE tree SET up = NULL WHERE id = 2")
+    assert limited.database.run("SELECT count(*) FROM tree") == [(ROWS,)]
