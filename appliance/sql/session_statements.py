@@ -105,8 +105,9 @@ def discard(walk: Walk, node: Node, base: Level) -> None:
 
 def transaction(walk: Walk, node: Node, base: Level) -> None:
     walk.has_own_effects = True
-    walk.effect(EffectClass.TRANSACTION, exempt=True)
     kind = node.get("kind", "TRANS_STMT_BEGIN")
+    # What another session has prepared is not this one's own: to end it must be allowed or signed.
+    walk.effect(EffectClass.TRANSACTION, exempt=not kind.endswith("_PREPARED"))
     if kind not in _TRANSACTIONS:
         walk.cannot_know(f"transaction control {kind} is not known here")
     walk.transaction = _TRANSACTIONS.get(kind, "")
