@@ -14,6 +14,8 @@ from appliance.cli._workers import wait_for_workers
 from appliance.declarative.apply import Applied, Options, apply
 from appliance.declarative.reading import read_document
 from appliance.declarative.source import InvalidFile
+from appliance.errors import StoreUnavailable
+from appliance.store import snapshots
 from appliance.store.actors import Actor, shell_actor
 
 
@@ -25,7 +27,9 @@ def command(file: BinaryIO, dry_run: bool, prune: bool) -> int:
     """Upsert the configuration in FILE (- for standard input), all or nothing."""
     name = Path(file.name).name if file.name != "<stdin>" else "stdin"
     try:
-        document, problems = read_document(file.read(), name)
+        document, problems = read_document(file.read(), name, with_problems=True)
+        if problems.found and not _has_store():
+            problems.raise_if_any()
         with opened(create=not dry_run) as found:
             by = Actor(shell_actor().name, "file", name)
             options = Options(dict(os.environ), prune=prune, dry_run=dry_run)
@@ -39,6 +43,15 @@ def command(file: BinaryIO, dry_run: bool, prune: bool) -> int:
             click.echo(f"gatepost: {one}", err=True)
         return error.exit_code
     return 0
+
+
+def _has_store() -> bool:
+    try:
+        with opened() as found:
+            snapshots.version(found.store)
+            return True
+    except StoreUnavailable:
+        return False
 
 
 def _tell(applied: Applied, dry_run: bool) -> None:

@@ -42,9 +42,16 @@ _DEFAULT_MAX_SESSION = timedelta(seconds=grants.GrantSpec("", "", "").max_sessio
 Entry = TypeVar("Entry", bound=object)
 
 
-def read_document(text: bytes, file: str) -> tuple[Document, Problems]:
+_NAMING = ("targets", "groups", "identities")  # the keys whose entries others name
+
+
+def read_document(
+    text: bytes, file: str, *, with_problems: bool = False
+) -> tuple[Document, Problems]:
     """Return what the file says. Raises: InvalidFile with everything that is wrong in it.
 
+    ``with_problems``: return what can be read also if something is wrong in it, as long as every
+    name that it gives is known: then ``apply`` refuses it with the names that are not.
     The ``Problems`` know the lines, for what only the store can tell.
     """
     problems = Problems(file)
@@ -64,7 +71,8 @@ def read_document(text: bytes, file: str) -> tuple[Document, Problems]:
         settings=read_settings(top),
     )
     top.end_of_keys()
-    problems.raise_if_any()
+    if not with_problems or any(error.field.startswith(_NAMING) for error in problems.found):
+        problems.raise_if_any()
     return document, problems
 
 

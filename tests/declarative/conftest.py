@@ -30,7 +30,7 @@ def apply_text(
     dry_run: bool = False,
 ) -> Applied:
     """Apply ``text`` as the file gatepost.yml."""
-    document, problems = read_document(text.encode(), "gatepost.yml")
+    document, problems = read_document(text.encode(), "gatepost.yml", with_problems=True)
     options = Options(environ or {}, prune=prune, dry_run=dry_run)
     return apply(store, BY, now, SEALER, document, problems, options)
 

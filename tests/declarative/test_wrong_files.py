@@ -84,3 +84,21 @@ identities:
     snapshot = snapshots.load(store, NOW)
     assert (snapshot.version, snapshot.groups, snapshot.identities) == (version, {}, {})
     assert audit.find(store).total == 0
+
+
+def test_unknown_names_and_wrong_values_are_said_together(sqlite_store: Store) -> None:
+    text = """
+groups: [{name: dba}]
+grants:
+  - {who: "group:dbas", target: shop, role: app_ro}
+policies:
+  - {name: p, who: ["*"], action: perhaps}
+"""
+    with pytest.raises(InvalidFile) as refused:
+        apply_text(sqlite_store, text)
+    assert [error.field for error in refused.value.errors] == [
+        "grants[0].who",
+        "grants[0].target",
+        "policies[0].action",
+    ]
+    assert snapshots.load(sqlite_store, NOW).groups == {}
