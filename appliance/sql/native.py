@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from ctypes import POINTER, Structure, c_char_p, c_int, c_size_t, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int, c_size_t, c_void_p
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,15 +49,6 @@ class _ScanResult(Structure):
     )
 
 
-class _FingerprintResult(Structure):
-    _fields_ = (
-        ("fingerprint", c_uint64),
-        ("fingerprint_str", c_char_p),
-        ("stderr_buffer", c_char_p),
-        ("error", POINTER(_Error)),
-    )
-
-
 class GrammarError(Exception):
     """PostgreSQL's grammar does not accept the text. ``position``: 1-based, in characters."""
 
@@ -88,12 +79,8 @@ class PgQuery:
         library = loader(str(library_path()))
         self._parse = _function(library, "pg_query_parse", _ParseResult)
         self._scan = _function(library, "pg_query_scan", _ScanResult)
-        self._fingerprint = _function(library, "pg_query_fingerprint", _FingerprintResult)
         self._free_parse = _release(library, "pg_query_free_parse_result", _ParseResult)
         self._free_scan = _release(library, "pg_query_free_scan_result", _ScanResult)
-        self._free_fingerprint = _release(
-            library, "pg_query_free_fingerprint_result", _FingerprintResult
-        )
 
     def parse(self, text: bytes) -> bytes:
         """Return the parse tree as JSON. ``text`` is UTF-8 without NUL.
@@ -133,21 +120,6 @@ class PgQuery:
             else:
                 at = after
         return count
-
-    def fingerprint(self, text: bytes) -> int:
-        """Return the 64-bit hash of the statements' structure without their constants.
-
-        Raises:
-            GrammarError: the grammar does not accept it.
-        """
-        result = self._fingerprint(text)
-        try:
-            if result.error:
-                _fail(result.error)
-            value: int = result.fingerprint
-            return value
-        finally:
-            self._free_fingerprint(result)
 
     def _scanned(self, text: bytes) -> bytes:
         result = self._scan(text)
