@@ -44,22 +44,28 @@ def command() -> None:
 
 @command.command(name="list")
 @click.argument("text", default="")
-@click.option("--state", default="", type=click.Choice(("", *_STATES)), help="Only these.")
-@click.option("--kind", default="", type=click.Choice(("", *_KINDS)), help="Only these.")
+@click.option("--state", type=click.Choice(_STATES), help="Only these.")
+@click.option("--kind", type=click.Choice(_KINDS), help="Only these.")
 @click.option("--identity", default="", help="Only what this identity asked for.")
 @click.option("--target", default="", help="Only on this target.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @click.option("--json", "as_json", is_flag=True)
 def list_(
-    text: str, state: str, kind: str, identity: str, target: str, limit: int, as_json: bool
+    text: str,
+    state: str | None,
+    kind: str | None,
+    identity: str,
+    target: str,
+    limit: int,
+    as_json: bool,
 ) -> None:
     """List requests, the latest first; TEXT searches statements, names, reasons and rules."""
     with opened() as found:
         page = approvals.find(
             found.store,
             text,
-            state=state,
-            kind=kind,
+            state=state or "",
+            kind=kind or "",
             identity=identity,
             target=target,
             size=limit,

@@ -17,6 +17,11 @@ from appliance.store.actors import Actor, shell_actor
 from appliance.store.profiles import Profile, ProfileEntry
 
 _MODES = tuple(mode.value for mode in ProfileMode)
+_SAID = {
+    ProfileMode.OFF: "is off",
+    ProfileMode.LEARN: "learns",
+    ProfileMode.ENFORCE: "is enforced",
+}
 _LINE = 60
 _AS = click.option("--as", "name", required=True, metavar="OWNER", help="Who signs.")
 _DAYS = click.option("--days", default=profiles.DAYS, show_default=True, type=click.IntRange(1))
@@ -109,7 +114,8 @@ def set_(identity: str, mode: str, name: str, dry_run: bool, days: int, as_json:
             raise click.UsageError("say who switches it: --as OWNER")
         done = profiles.set_mode(found.store, _owner(name), found.now(), identity, wanted)
         settle(found)
-    click.echo(f"the profile of {identity} is {mode}" + ("" if done else " already"))
+    said = f"the profile of {identity} {_SAID[wanted]}"
+    click.echo(said if done else f"nothing to change: {said} already")
 
 
 def _imagined(found: Opened, identity: str, mode: ProfileMode, days: int) -> Any:

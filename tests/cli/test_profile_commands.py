@@ -86,7 +86,7 @@ def test_what_it_ran_is_shown_signed_and_enforced(run: Run, ci: Recorder) -> Non
     assert (tried["judged"], tried["statements"], tried["complete"]) == (3, 3, True)
     assert profiles.of(ci.store, "ci-nightly", ci.clock.now()).mode is ProfileMode.OFF
     code, out, _ = run("profile", "set", "ci-nightly", "enforce", "--as", "ana@example.com")
-    assert (code, out) == (0, "the profile of ci-nightly is enforce\n")
+    assert (code, out) == (0, "the profile of ci-nightly is enforced\n")
     assert snapshots.load(ci.store, ci.clock.now()).profiles == {"ci-nightly": {COUNT}}
     code, out, _ = run("policy", "test", "--as", "ci-nightly", "--target", "shop", "--role",
                        "app_ro", "select 1", "--json")  # fmt: skip
