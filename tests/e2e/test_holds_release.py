@@ -139,7 +139,7 @@ def test_when_its_time_is_over_the_client_is_told_and_goes_on(orders: Gateway) -
 
 def test_a_second_try_passes_once_after_the_yes(orders: Gateway) -> None:
     orders.database.run("CREATE TABLE IF NOT EXISTS later (n int); INSERT INTO later VALUES (1)")
-    text = "DELETE FROM later"
+    text = "DELETE FROM later -- a second try"
 
     def tried() -> str:
         with orders.connect(CI) as connection:  # a session of its own each time

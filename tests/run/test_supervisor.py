@@ -16,13 +16,14 @@ from tests.harness.polling import eventually
 
 # A child that notes what happens to it, one word a line, and ends on SIGTERM or without parent.
 CHILD = """
-    import os, select, signal, sys
+    import os, select, signal, sys, time
     log = open(sys.argv[1], "a", buffering=1)
     read, write = os.pipe()
     signal.signal(signal.SIGTERM, lambda *_: os.write(write, b"x"))
     log.write(f"started {os.getpid()}\\n")
     ready, _, _ = select.select([read, int(os.environ["GATEPOST_PARENT_FD"])], [], [])
     log.write("asked\\n" if read in ready else "orphaned\\n")
+    os.utime(sys.argv[1], ns=(time.time_ns(),) * 2)  # finer than the file system's own clock
 """
 STUBBORN = """
     import os, select, signal, sys
