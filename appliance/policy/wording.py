@@ -74,13 +74,13 @@ def approver_words(rule: PolicyRule) -> str:
 
 def profile_reason(identity: Identity) -> str:
     """Return what the statement profile of an identity stops."""
-    return f"it is not in the signed statement profile of {identity.name}"
+    return f"not signed for {identity.name}"
 
 
 def profile_hint(identity: Identity) -> str:
     """Return how a statement gets into a profile."""
     names = " or ".join(filter(None, (identity.owner, identity.backup_owner)))
-    return f"{names or 'An admin'} can sign it: the request is under Approvals."
+    return f"{names or 'An admin'} can sign it, under Approvals."
 
 
 def default_hint(action: Action, effect: Effect, subject: Subject) -> str:

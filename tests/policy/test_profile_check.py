@@ -45,9 +45,8 @@ def test_a_signed_statement_runs_and_another_is_refused() -> None:
     verdict = decide(statement(OTHER))
     assert (verdict.action, verdict.rule) == (BLOCK, "profile")
     assert refusal_text(verdict) == (
-        "gatepost: blocked by its statement profile: it is not in the signed statement profile of "
-        "ci-nightly",
-        "ana@example.com or bo@example.com can sign it: the request is under Approvals.",
+        "gatepost: blocked by its statement profile: not signed for ci-nightly",
+        "ana@example.com or bo@example.com can sign it, under Approvals.",
     )
     assert [(d.action, d.rule) for d in verdict.decisions] == [(BLOCK, "profile")]
 

@@ -23,7 +23,7 @@ ALLOW = Verdict(
 OUTSIDE = Verdict(
     Action.BLOCK,
     "profile",
-    "it is not in the signed statement profile of ci-nightly",
+    "not signed for ci-nightly",
     decisions=(EffectDecision(ORDERS, Action.BLOCK, "profile"),),
 )
 BEGIN = Verdict(
