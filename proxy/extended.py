@@ -122,15 +122,18 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     by_sql = prepared is None or prepared.is_sql
     text = b'EXECUTE "' + statement_name.replace(b'"', b'""') + b'"' if by_sql else raw
     types = prepared.oids if prepared is not None else ()
+    shown_types = prepared.types if prepared is not None else ()
     if item.refusal is not None and prepared is None:
         item.refusal = _does_not_exist(statement_name)
     elif session.hold is not None or decision.row_limits or held.is_held(session, decision):
-        asked = held_extended.asked_at_bind(session, body, offset, raw, text, types)
+        asked = held_extended.asked_at_bind(session, body, offset, raw, text, types, shown_types)
         settled = held_extended.settled_bind(session, view, pos, end, item, decision, asked)
         if settled is None:
             return WAIT
         decision = settled
-    if not item.records and not _record_bind(session, item, decision, body, offset, text, types):
+    if not item.records and not _record_bind(
+        session, item, decision, body, offset, text, shown_types
+    ):
         return WAIT
     session.queue.push(item)
     session.unsynced = True

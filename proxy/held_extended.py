@@ -55,7 +55,7 @@ def parse_waits(
         return True
     bind = bytes(view[found + 5 : found + 1 + _HEADER.unpack_from(view, found + 1)[0]])
     _, _, offset = frontend.bind_names(bind)
-    asked = asked_at_bind(session, bind, offset, raw, raw, types)
+    asked = asked_at_bind(session, bind, offset, raw, raw, types, types)
     if decision.row_limits:
         counted = counting.with_rows(session, decision, asked)
         if counted is None:
@@ -182,7 +182,11 @@ def asked_at_bind(
     raw: bytes,
     shown: bytes,
     types: Sequence[int],
+    shown_types: Sequence[int],
 ) -> Asked:
-    """Return what a Bind asks for, with all of its parameters."""
-    parameters = bindings.bind_parameters(body, offset, RECORDED, types, session.judge.codec)
+    """Return what a Bind asks for, with all of its parameters.
+
+    ``types``: those that the client gave, to which a yes is bound; ``shown_types``: to read by.
+    """
+    parameters = bindings.bind_parameters(body, offset, RECORDED, shown_types, session.judge.codec)
     return Asked(raw, shown, parameters, body[offset:], tuple(types), is_bind=True)

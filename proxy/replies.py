@@ -161,6 +161,14 @@ def _pass(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
     return DROP if head.own else FORWARD
 
 
+def _parameter_description(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    head = _head(session, view, pos)
+    if head.prepared is not None:  # binary values are read by it, in records and by approvers
+        found = backend.parse_parameter_description(view[pos + 5 : end])
+        head.prepared.described = found.parameter_types
+    return DROP if head.own else FORWARD
+
+
 def _anytime(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     """NoticeResponse and NotificationResponse come whenever they like."""
     return FORWARD
@@ -388,5 +396,5 @@ TABLE: Final = {
     ord("d"): _row,
     ord("n"): _pop,
     ord("s"): _portal_suspended,
-    ord("t"): _pass,
+    ord("t"): _parameter_description,
 }

@@ -11,7 +11,7 @@ from proxy.results import ResultPlan
 class Prepared:
     """A prepared statement: its text and what was decided about it."""
 
-    __slots__ = ("decision", "is_recorded", "is_sql", "oids", "plan", "raw")
+    __slots__ = ("decision", "described", "is_recorded", "is_sql", "oids", "plan", "raw")
 
     def __init__(
         self,
@@ -27,6 +27,12 @@ class Prepared:
         self.is_sql = is_sql  # made by PREPARE; ``raw`` is the text with the PREPARE in it
         self.is_recorded = is_sql  # the record has the text already
         self.oids = oids  # the parameter types that the client gave
+        self.described: tuple[int, ...] = ()  # those that the target found, where it was asked
+
+    @property
+    def types(self) -> tuple[int, ...]:
+        """Return the parameters' types as far as they are known: for people to read values by."""
+        return self.described or self.oids
 
 
 class Portal:

@@ -252,6 +252,8 @@ def test_asyncpg_waits_and_gets_its_tag_or_the_no(orders: Gateway) -> None:
         try:
             task = asyncio.ensure_future(connection.execute("UPDATE orders SET note = $1", "a"))
             request = await asyncio.to_thread(waiting, orders, "UPDATE orders")
+            # binary, but described before: who approves can read it
+            assert request.parameters == ({"hex": "61", "oid": 25},)
             decide(orders, request, approve=True)
             tag: str = await task
             task = asyncio.ensure_future(connection.fetch("DELETE FROM orders RETURNING id"))
