@@ -98,13 +98,7 @@ def cancel(store: Store, by: Actor, now: datetime, request_id: int) -> Request:
         row = approval_rows.row_of(request_id)
         if row.kind != RequestKind.ACCESS or row.identity != by.name:
             raise NotAllowed(f"request {request_id} is not {by.name}'s request for access")
-        ended = ApprovalRow.update(
-            state=RequestState.CANCELLED.value,
-            decided_at=now,
-            decided_by=by.name,
-            decided_via=via_of(by),
-        ).where((ApprovalRow.id == request_id) & (ApprovalRow.state == RequestState.WAITING))
-        if not ended.execute():
+        if not approval_rows.swap(request_id, RequestState.CANCELLED, now, by.name, via_of(by)):
             raise Conflict(f"request {request_id} is {row.state} already", "nothing was changed")
         doing.note("access.cancel", f"request {request_id}", **_told(row))
         notices.settled(store, now, request_id)

@@ -119,6 +119,31 @@ def row_of(request_id: int) -> Any:
     return row
 
 
+def swap(
+    request_id: int,
+    state: RequestState,
+    now: datetime,
+    by: str,
+    via: str,
+    reason: str = "",
+    **values: Any,
+) -> bool:
+    """Be the one who ends a request: the compare-and-swap that everybody goes through.
+
+    False: it had ended before, and nothing was changed. ``values``: further columns to set.
+    """
+    still_open = (ApprovalRow.id == request_id) & (ApprovalRow.state == RequestState.WAITING.value)
+    update = ApprovalRow.update(
+        state=state.value,
+        decided_at=now,
+        decided_by=by,
+        decided_via=via,
+        decision_reason=reason,
+        **values,
+    )
+    return bool(update.where(still_open).execute())
+
+
 def settlement_of(row: Any) -> Settlement:
     """Return how the request of a row ended, or that it waits."""
     return Settlement(

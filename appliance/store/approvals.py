@@ -34,6 +34,7 @@ from appliance.store.approval_rows import (
     request_of,
     row_of,
     settlement_of,
+    swap,
     waiting_for,
 )
 from appliance.store.changes import Change, change, noting
@@ -134,7 +135,7 @@ def decide(
         values: dict[str, Any] = {}
         if approve and request.kind is RequestKind.RETRY:
             values["retry_until"] = now + timedelta(seconds=row.retry_s or 0)
-        if not _swap(request_id, state, now, by.name, via_of(by), reason, **values):
+        if not swap(request_id, state, now, by.name, via_of(by), reason, **values):
             _check_open(row_of(request_id), now)
             raise Conflict(f"request {request_id} was decided by somebody else")
         doing.note(
@@ -329,34 +330,12 @@ def _detail(ask: StatementAsk) -> dict[str, Any]:
 
 def _end(doing: Change, request_id: int, state: RequestState, by: str, reason: str) -> bool:
     """End a waiting request without a decision; return False when it had ended before."""
-    if not _swap(request_id, state, doing.now, by, _GATEWAY, reason):
+    if not swap(request_id, state, doing.now, by, _GATEWAY, reason):
         return False
     row = row_of(request_id)
     doing.note(f"approval.{state.value}", _subject(request_id), **_told(row), reason=reason)
     notices.settled(doing.store, doing.now, request_id)
     return True
-
-
-def _swap(
-    request_id: int,
-    state: RequestState,
-    now: datetime,
-    by: str,
-    via: str,
-    reason: str,
-    **values: Any,
-) -> bool:
-    """Be the one who ends a request: the compare-and-swap that everybody goes through."""
-    still_open = (ApprovalRow.id == request_id) & (ApprovalRow.state == _WAITING)
-    update = ApprovalRow.update(
-        state=state.value,
-        decided_at=now,
-        decided_by=by,
-        decided_via=via,
-        decision_reason=reason,
-        **values,
-    )
-    return bool(update.where(still_open).execute())
 
 
 def _act(doing: Change, row: Any) -> None:

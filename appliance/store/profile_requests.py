@@ -13,7 +13,7 @@ from appliance.approvals.requests import RequestKind, RequestState
 from appliance.entities import IdentityKind, IdentityStatus, ProfileMode
 from appliance.recording.entries import SessionUse, StatementEntry, TextEntry
 from appliance.recording.records import State
-from appliance.store import notices
+from appliance.store import approval_rows, notices
 from appliance.store.actors import system_actor, via_of
 from appliance.store.approval_models import ApprovalRow
 from appliance.store.changes import Change, change
@@ -139,14 +139,14 @@ def signed(doing: Change, identity: str, fingerprints: Iterable[str]) -> int:
     for fingerprint in fingerprints:
         mine = _of(identity) & _open(doing.now) & (row.fingerprint == fingerprint)
         for waits in row.select(row.id).where(mine):
-            swap = row.update(
-                state=RequestState.APPROVED.value,
-                decided_at=doing.now,
-                decided_by=doing.by.name,
-                decided_via=via_of(doing.by),
-                decision_reason="signed with the profile",
-            ).where((row.id == waits.id) & (row.state == RequestState.WAITING.value))
-            if swap.execute():
+            if approval_rows.swap(
+                waits.id,
+                RequestState.APPROVED,
+                doing.now,
+                doing.by.name,
+                via_of(doing.by),
+                "signed with the profile",
+            ):
                 doing.note("approval.approve", f"request {waits.id}", identity=identity)
                 notices.settled(doing.store, doing.now, waits.id)
                 ended += 1

@@ -8,7 +8,6 @@ from appliance.approvals.requests import Request, RequestKind, RequestState
 from appliance.errors import Conflict, NotAllowed
 from appliance.store import access_requests, approval_rows, notices
 from appliance.store.actors import Actor
-from appliance.store.approval_models import ApprovalRow
 from appliance.store.changes import change
 from appliance.store.database import Store
 
@@ -24,14 +23,7 @@ def withdraw(store: Store, by: Actor, now: datetime, request_id: int) -> Request
     if found.kind is RequestKind.ACCESS:
         return access_requests.cancel(store, by, now, request_id)
     with change(store, by, now) as doing:
-        still_open = (ApprovalRow.id == request_id) & (ApprovalRow.state == RequestState.WAITING)
-        ended = ApprovalRow.update(
-            state=RequestState.CANCELLED.value,
-            decided_at=now,
-            decided_by=by.name,
-            decided_via=by.via,
-        ).where(still_open)
-        if not ended.execute():
+        if not approval_rows.swap(request_id, RequestState.CANCELLED, now, by.name, by.via):
             now_is = approval_rows.get(store, request_id).state.value
             raise Conflict(f"request {request_id} is {now_is} already", "nothing was changed")
         doing.note(
