@@ -10,103 +10,41 @@ from typing import Any
 import orjson
 
 from appliance.sql.analysis import Analysis, is_slow, unknown
+from appliance.sql.catalog_rows import (
+    SYSTEM_COLUMNS,
+    Column,
+    Function,
+    Operator,
+    Reach,
+    Relation,
+    Rule,
+    function_of,
+    grouped,
+    relation_of,
+    rule_of,
+)
 from appliance.sql.catalog_sql import CATALOG_SQL, MAX_BODY, STATE_SQL
 from appliance.sql.facts import Facts, Name
 from appliance.sql.lexing import unreadable
 from appliance.sql.native import PgQuery
 from appliance.sql.parsed import Parsed
 
-__all__ = ["CATALOG_SQL", "STATE_SQL", "Catalog", "Function", "Relation", "Rule", "SessionState"]
+__all__ = [
+    "CATALOG_SQL",
+    "STATE_SQL",
+    "SYSTEM_COLUMNS",
+    "Catalog",
+    "Column",
+    "Function",
+    "Operator",
+    "Reach",
+    "Relation",
+    "Rule",
+    "SessionState",
+]
 
-SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
 TEMP_SCHEMA = "pg_temp"
 MAX_DEFINITION = MAX_BODY  # characters of a body or view that is analysed
-# Query.commandType as the server writes it into rules and bodies.
-_COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    number: int
-    name: str
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A table, view, index … ``kind`` is pg_class.relkind. ``owner``: of an index or TOAST table.
-
-    ``columns``: None where the catalog does not say (system relations).
-    """
-
-    oid: int
-    name: Name
-    kind: str
-    owner: int = 0
-    columns: tuple[Column, ...] | None = None
-
-    @property
-    def is_system(self) -> bool:
-        return self.name.schema in ("pg_catalog", "information_schema")
-
-    def own(self, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """Return those of the names that are columns of it; a bare name may be another's."""
-        if columns is None or self.columns is None:
-            return columns
-        mine = {column.name for column in self.columns}
-        return tuple(name for name in columns if name in mine or name in SYSTEM_COLUMNS)
-
-    def has_column(self, name: str) -> bool | None:
-        """Return whether it has a column of that name; None when the columns are not known."""
-        if self.columns is None:
-            return None
-        return any(column.name == name for column in self.columns)
-
-
-@dataclass(frozen=True, slots=True)
-class Reach:
-    """What a rule or a body uses: relations by OID, functions, the kinds of commands in it."""
-
-    relations: tuple[int, ...] = ()
-    functions: tuple[Name, ...] = ()
-    commands: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rewrite rule. ``event``: "select" (a view's definition), "update", "insert", "delete"."""
-
-    event: str
-    is_instead: bool
-    reach: Reach
-
-
-@dataclass(frozen=True, slots=True)
-class Function:
-    """A function that is not built in.
-
-    ``source``, ``reach``: the body of one in language sql, as its text or as what it reaches; of
-    one in plpgsql its text (None: too large), with the names of its ``parameters``.
-    ``takes_row``: its first argument may be a row, so that ``row.name`` calls it.
-    """
-
-    name: Name
-    arguments: int
-    language: str
-    volatility: str
-    source: str | None = None
-    reach: Reach | None = None
-    search_path: tuple[str, ...] | None = None
-    oid: int = 0
-    takes_row: bool = False
-    parameters: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    name: Name
-    function: Name
-    language: str
 
 
 class Catalog:
@@ -123,34 +61,39 @@ class Catalog:
         self.database = str(value.get("database", ""))
         self.role = str(value.get("role", ""))
         self.schemas = frozenset(value.get("schemas") or ())
-        relations = [_relation(row) for row in value.get("relations") or ()]
+        relations = [relation_of(row) for row in value.get("relations") or ()]
         self._by_oid = {relation.oid: relation for relation in relations}
         self._by_name = {
             (relation.name.schema, relation.name.name): relation for relation in relations
         }
-        self._bare = _grouped((relation.name.name, relation) for relation in relations)
-        self._children = _grouped((parent, child) for child, parent in value.get("inherits") or ())
-        self._parents = _grouped((child, parent) for child, parent in value.get("inherits") or ())
+        self._bare = grouped((relation.name.name, relation) for relation in relations)
+        self._children = grouped((parent, child) for child, parent in value.get("inherits") or ())
+        self._parents = grouped((child, parent) for child, parent in value.get("inherits") or ())
         references = value.get("references") or ()
-        self._references = _grouped((target, source) for source, target, *_ in references)
-        self._cascades = _grouped(
+        self._references = grouped((target, source) for source, target, *_ in references)
+        self._cascades = grouped(
             (target, (source, how)) for source, target, how in (r for r in references if r[2:])
         )
-        self._marks = _grouped((oid, mark) for oid, mark in value.get("marks") or ())
-        self._rules = _grouped((row[0], _rule(row)) for row in value.get("rules") or ())
+        self._marks = grouped((oid, mark) for oid, mark in value.get("marks") or ())
+        self._rules = grouped((row[0], rule_of(row)) for row in value.get("rules") or ())
         bodies = {oid: (text, names) for oid, text, names in value.get("bodies") or ()}
-        functions = [_function(row, bodies) for row in value.get("functions") or ()]
+        functions = [function_of(row, bodies) for row in value.get("functions") or ()]
         functions.sort(key=lambda function: function.oid)
-        self._functions = _grouped((function.name.name, function) for function in functions)
+        self._functions = grouped((function.name.name, function) for function in functions)
         operators = [
             Operator(Name(schema, name), Name(function_schema, function), language)
             for schema, name, function_schema, function, language in value.get("operators") or ()
         ]
-        self._operators = _grouped((operator.name.name, operator) for operator in operators)
+        self._operators = grouped((operator.name.name, operator) for operator in operators)
+        self._views = {oid: text for oid, text in value.get("views") or ()}
+        self._generated = grouped(
+            ((oid, number), source) for oid, number, source in value.get("generated") or ()
+        )
+        self.type_rows = tuple(tuple(row) for row in value.get("type_rows") or ())
         types = value.get("types") or ()
         self.types = frozenset(name for _, name, _ in types)
         self.active_types = frozenset(name for _, name, is_active in types if is_active)
-        self._behind_types = _grouped(
+        self._behind_types = grouped(
             (name, Name(schema, function)) for name, schema, function in value.get("casts") or ()
         )
         self._active = frozenset(value.get("active") or ())
@@ -217,6 +160,14 @@ class Catalog:
     def cascades(self, oid: int) -> tuple[tuple[int, str], ...]:
         """Return the tables that a DELETE here changes by foreign keys, and ``confdeltype``."""
         return self._cascades.get(oid, ())
+
+    def view(self, oid: int) -> str | None:
+        """Return a view's definition; None where it has none or a very large one."""
+        return self._views.get(oid)
+
+    def generated_from(self, oid: int, number: int) -> tuple[int, ...]:
+        """Return the columns from which a generated column is computed."""
+        return self._generated.get((oid, number), ())
 
     def rules(self, oid: int) -> tuple[Rule, ...]:
         """Return the rewrite rules of a relation; a view's definition is one."""
@@ -349,50 +300,3 @@ class SessionState:
             )
         except (KeyError, TypeError) as error:
             raise ValueError("the session's state cannot be read") from error
-
-
-def _grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
-    lists: dict[Any, list[Any]] = {}
-    for key, value in pairs:
-        lists.setdefault(key, []).append(value)
-    return {key: tuple(values) for key, values in lists.items()}
-
-
-def _relation(row: list[Any]) -> Relation:
-    oid, schema, name, kind, owner, columns = row
-    known = None if columns is None else tuple(Column(*column) for column in columns)
-    return Relation(oid, Name(schema, name), kind, owner, known)
-
-
-def _reach(relations: Any, functions: Any, commands: Any) -> Reach:
-    names = (function.partition(".") for function in functions or ())
-    return Reach(
-        tuple(relations or ()),
-        tuple(Name(schema, name) for schema, _, name in names),
-        tuple(_COMMANDS.get(command, "unknown") for command in commands or ()),
-    )
-
-
-def _rule(row: list[Any]) -> Rule:
-    _, event, is_instead, relations, functions, commands = row
-    return Rule(
-        _COMMANDS.get(int(event), "unknown"), is_instead, _reach(relations, functions, commands)
-    )
-
-
-def _function(row: list[Any], bodies: dict[int, tuple[Any, Any]]) -> Function:
-    schema, name, arguments, language, volatility, source, *tree, path, oid, takes_row = row
-    text, parameters = bodies.get(oid, (source, None))
-    reach = _reach(*tree) if any(part is not None for part in tree) else None
-    return Function(
-        Name(schema, name),
-        arguments,
-        language,
-        volatility,
-        text,
-        reach,
-        None if path is None else tuple(part.strip().strip('"') for part in path.split(",")),
-        oid,
-        takes_row,
-        tuple(parameters or ()),
-    )

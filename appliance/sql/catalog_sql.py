@@ -12,6 +12,7 @@ import re
 # Operators that the texts below use, between spaces.
 _OPERATOR = re.compile(r" (=|<>|>=|>|~|!~|->>|->) ")
 _FIRST_USER_OID = 16384
+MAX_TREE = 262_144  # characters of a view's tree, whose text is read too
 MAX_BODY = 16384  # characters of a function's body that is read; what is larger is unknown
 
 
@@ -91,6 +92,29 @@ SELECT pg_catalog.json_build_object(
        CASE WHEN r.ev_type = '1' THEN NULL
        ELSE {_numbers("r.ev_action::pg_catalog.text", _COMMANDS)} END))
      FROM pg_catalog.pg_rewrite r),
+  'views', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.ev_class::pg_catalog.int8,
+       pg_catalog.pg_get_viewdef(r.ev_class)))
+     FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+     WHERE r.ev_type = '1' AND r.ev_class >= {_FIRST_USER_OID}::pg_catalog.oid
+       AND c.relkind = ANY (ARRAY['v','m']::pg_catalog."char"[])
+       AND {MAX_TREE} > pg_catalog.length(r.ev_action::pg_catalog.text)),
+  'generated', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
+       f.adrelid::pg_catalog.int8, f.adnum, d.refobjsubid))
+     FROM pg_catalog.pg_attrdef f
+     JOIN pg_catalog.pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum
+       AND a.attgenerated <> ''::pg_catalog."char"
+     JOIN pg_catalog.pg_depend d
+       ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+       AND d.refobjid = f.adrelid AND d.refobjsubid > 0 AND d.refobjsubid <> f.adnum
+       AND ((d.objid = f.oid
+           AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid)
+         OR (d.objid = f.adrelid AND d.objsubid = f.adnum
+           AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid))),
+  'type_rows', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(t.oid::pg_catalog.int8,
+       n.nspname, t.typname, t.typtype, t.typelem::pg_catalog.int8,
+       t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8))
+     FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+     WHERE t.oid >= {_FIRST_USER_OID}::pg_catalog.oid AND n.nspname !~ '^pg_(toast|temp_)'),
   'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        n.nspname, p.proname, p.pronargs, l.lanname, p.provolatile,
        CASE WHEN l.lanname = 'sql' AND p.prosrc <> '' THEN p.prosrc END,
