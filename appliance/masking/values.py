@@ -1,0 +1,75 @@
+"""What masking is said in: rules as methods on columns, and the plan of one statement's result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How a value is replaced; the contract says what each gives for which type."""
+
+    NULL = "null"
+    REDACT = "redact"
+    PARTIAL = "partial"
+    HASH = "hash"
+    EMAIL = "email"
+    ZERO_DATE = "zero-date"
+    FIXED = "fixed"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMask:
+    """What happens to one column for one identity: the first rule it is not exempt from.
+
+    ``column``: "public.customers.card_number" as the rule's own resolution found it.
+    ``is_strict``: any use of it but plain projection refuses the statement.
+    """
+
+    rule: str
+    method: Method
+    column: str
+    value: str | None = None  # of FIXED
+    is_strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPlan:
+    """One output column of a result.
+
+    ``masks``: of every masked column that it shows or is computed from; () = it passes.
+    ``is_plain``: it is just that column, so its mask's method applies; else the whole output is
+    replaced. ``origin``: (table OID, attribute number) that the target's RowDescription must
+    give, (0, 0) for what is computed; None = any, decided by what comes.
+    """
+
+    name: str
+    masks: tuple[ColumnMask, ...] = ()
+    is_plain: bool = False
+    origin: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPlan:
+    """What a statement's answers may show to one identity.
+
+    ``refusal``: "" or why it cannot run for this identity, with ``hint`` saying how to write it so
+    that it does. ``outputs``: None = not known one by one: every output is replaced whole.
+    ``scrubs_errors``: something masked is in reach, so errors and notices lose their values.
+    """
+
+    outputs: tuple[OutputPlan, ...] | None = ()
+    refusal: str = ""
+    hint: str = ""
+    rule: str = ""  # that the refusal names
+    scrubs_errors: bool = False
+
+    @property
+    def is_untouched(self) -> bool:
+        """Return whether the answers pass as they come."""
+        return (
+            not self.refusal
+            and not self.scrubs_errors
+            and self.outputs is not None
+            and not any(output.masks for output in self.outputs)
+        )
