@@ -167,6 +167,7 @@ def test_two_taps_on_a_phone_from_the_mail(chromium: Browser, shown: str, orders
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Sign in").tap()
         expect(page.get_by_role("heading", name=f"Request {number}")).to_be_visible()
+        page.wait_for_load_state()  # measured before its style sheets, it looks like any button
         approve = page.get_by_role("button", name="Approve")
         box = approve.bounding_box()
         assert box is not None
