@@ -20,10 +20,10 @@ from proxy import counting, refusal, replies
 from proxy.commands import Wait
 from proxy.deciding import FLUSH, SYNC, WAIT
 from proxy.decision import Decision
+from proxy.expected import DROP, FORWARD
 from proxy.holds import Asked
 from proxy.inflight import InFlight, Kind
 from proxy.refusal import Refusal
-from proxy.replies import DROP, FORWARD
 from proxy.wire import backend, codes, frontend
 
 if TYPE_CHECKING:

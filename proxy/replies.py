@@ -6,14 +6,13 @@ import struct
 import time
 from typing import TYPE_CHECKING, Final
 
-from appliance.errors import JournalUnavailable, ProtocolError
+from appliance.errors import ProtocolError
 from appliance.recording.recorder import State
-from proxy import refusal
+from proxy import failures, row_answers
 from proxy.deciding import forget_deallocated
-from proxy.inflight import InFlight, Kind
-from proxy.own import first_column
+from proxy.expected import DROP, FORWARD, ROWS_FOR, head_of, note_executed
+from proxy.inflight import Kind
 from proxy.wire import backend
-from proxy.wire.notices import parse_error_response
 
 if TYPE_CHECKING:
     from proxy.session import Session
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("!i")
 _ROWS = frozenset(b"Dd")  # DataRow, CopyData
 _LARGEST_CONTROL = 64 << 20  # bytes of a message that is looked at whole
-
-# What a handler returns instead of replacement bytes.
-FORWARD: Final = None
-DROP: Final = b""
 
 
 def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, on the hot path
@@ -49,7 +44,7 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
             raise ProtocolError("upstream", f"invalid message length for type {chr(kind)}")
         if kind in _ROWS:
             head = session.queue.head
-            if head is None or head.kind not in _ROWS_FOR:
+            if head is None or head.kind not in ROWS_FOR:
                 raise ProtocolError("upstream", "rows came that nothing asked for")
             if head.plan is None and not head.own:
                 first = pos
@@ -91,78 +86,22 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
     return pos
 
 
-def _head(session: Session, view: memoryview, pos: int) -> InFlight:
-    """Return the message that this answer belongs to, or end the session: the table says no."""
-    head = session.queue.head
-    kind = view[pos]
-    if head is None or head.kind not in _ANSWERS[kind]:
-        waiting = head.kind.name if head is not None else "nothing"
-        raise ProtocolError("upstream", f"answer {chr(kind)} came while {waiting} was in flight")
-    return head
-
-
-def _row(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    """A row that is the gateway's own, or that a plan rewrites."""
-    head = _head(session, view, pos)
-    if head.own:
-        if head.row is None:
-            head.row = first_column(bytes(view[pos + 5 : end]))
-        return DROP
-    if head.plan is None:
-        return FORWARD
-    replaced = bytes(head.plan.row(view[pos:end]))
-    head.bytes_out += len(replaced)
-    return replaced
-
-
 def _pop(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     """ParseComplete, BindComplete, CloseComplete, NoData: the head is answered."""
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     session.queue.pop()
     if head.on_done is not None:
         head.on_done()
     return DROP if head.own else FORWARD
 
 
-def _row_description(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
-    if head.kind is Kind.DESCRIBE:
-        session.queue.pop()
-    return DROP if head.own else _planned(session, head, view[pos:end])
-
-
-def _copy_out(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
-    return DROP if head.own else _planned(session, head, view[pos:end])
-
-
-def _planned(session: Session, head: InFlight, description: memoryview) -> bytes | None:
-    """Decide what happens to the rows that are announced; keep it where Execute finds it."""
-    if session.planner is None:
-        return FORWARD
-    portal, prepared = head.portal, head.prepared
-    decision = head.decision
-    if portal is not None:
-        decision = portal.prepared.decision
-    elif prepared is not None:
-        decision = prepared.decision
-    plan = session.planner.plan(decision, description)
-    if portal is not None:
-        portal.plan = plan
-    elif prepared is not None:
-        prepared.plan = plan
-    if head.kind is not Kind.DESCRIBE:
-        head.plan = plan
-    return FORWARD if plan is None else bytes(plan.description(description))
-
-
 def _pass(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     return DROP if head.own else FORWARD
 
 
 def _parameter_description(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     if head.prepared is not None:  # binary values are read by it, in records and by approvers
         found = backend.parse_parameter_description(view[pos + 5 : end])
         head.prepared.described = found.parameter_types
@@ -183,14 +122,8 @@ def _parameter_status(session: Session, view: memoryview, pos: int, end: int) ->
     return FORWARD
 
 
-def _copy_in(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
-    session.queue.begin_copy_in()
-    return DROP if head.own else FORWARD
-
-
 def _command_complete(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     if head.own:
         session.queue.pop()
         return DROP
@@ -207,7 +140,7 @@ def _command_complete(session: Session, view: memoryview, pos: int, end: int) ->
         head.at += 1
         return FORWARD
     session.queue.pop()
-    _executed(session, head)
+    note_executed(session, head)
     portal = head.portal
     if portal is not None:
         if rows is not None and portal.rows:
@@ -219,11 +152,11 @@ def _command_complete(session: Session, view: memoryview, pos: int, end: int) ->
 
 
 def _portal_suspended(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     session.queue.pop()
     if head.own:
         return DROP
-    _executed(session, head)
+    note_executed(session, head)
     if head.portal is not None:
         head.portal.rows += head.max_rows
         head.portal.is_done = True
@@ -233,7 +166,7 @@ def _portal_suspended(session: Session, view: memoryview, pos: int, end: int) ->
 
 
 def _empty(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     if head.kind is Kind.QUERY:
         for seq in head.records[head.at :]:
             session.outcome(seq, State.DONE, head)
@@ -245,89 +178,14 @@ def _empty(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
     return DROP if head.own else FORWARD
 
 
-def _executed(session: Session, item: InFlight) -> None:
-    """Take note of what may have changed by what ran, or began to."""
-    if item.decision is not None and item.refusal is None:
-        session.judge.finished(item.decision)
-
-
-def _error(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    body = bytes(view[pos + 5 : end])
-    error = parse_error_response(body)
-    if error.severity in ("FATAL", "PANIC"):
-        session.saw_fatal = True
-    head = session.queue.head
-    if head is None:
-        return FORWARD  # the server ends the session on its own
-    session.queue.copy_in = False
-    result: bytes | None = FORWARD
-    if head.refusal is not None and refusal.matches(head.refusal, body):
-        result = refusal.rewrite(head.refusal, body)
-        if head.refusal.sqlstate != _BY_POLICY and not head.is_noted:
-            for seq in head.records:  # the record takes a verdict's no for a 42501
-                session.outcome(seq, State.REFUSED, head, sqlstate=head.refusal.sqlstate)
-    else:
-        _failed(session, head, error.sqlstate)
-        if head.own:
-            result = DROP
-    if session.status != _IDLE:
-        session.failed = True
-    if head.kind in (Kind.QUERY, Kind.FUNCTION, Kind.SYNC):
-        if head.undo is not None:
-            head.undo()
-        return result
-    return _skip(session, head, result)
-
-
-def _skip(session: Session, head: InFlight, result: bytes | None) -> bytes | None:
-    """Forget what the target skips up to the next Sync; return what the client gets."""
-    skipped = session.queue.skip_to_sync()
-    following = session.queue.head
-    if following is None:
-        session.skipping = True
-    if head.own and (following is None or not following.own):
-        result = FORWARD  # it has failed the client's own batch: the client must know
-    for item in skipped:
-        _skipped(session, item, is_head=item is head)
-    return result
-
-
-def _failed(session: Session, head: InFlight, sqlstate: str) -> None:
-    """Journal what an error ended."""
-    if head.own:
-        return
-    if head.kind is Kind.PARSE and head.prepared is not None and head.decision is not None:
-        try:  # a text that the target could not parse has run nothing, but was tried
-            head.records = session.record(head.prepared.raw, head.decision, (), whole=True)
-        except JournalUnavailable:
-            return
-    if head.kind is not Kind.PARSE:
-        _executed(session, head)
-    for index, seq in enumerate(head.records):
-        if head.kind is not Kind.QUERY or index == head.at:
-            session.outcome(seq, State.FAILED, head, sqlstate=sqlstate)
-        elif index > head.at:
-            session.outcome(seq, State.WITHDRAWN, head)
-    head.at = len(head.records)
-
-
-def _skipped(session: Session, item: InFlight, *, is_head: bool) -> None:
-    """Undo what the target does not do any more: everything up to the next Sync."""
-    if item.undo is not None and (item.kind is not Kind.CLOSE or not is_head):
-        item.undo()
-    if not is_head and not item.own and item.refusal is None:
-        portal = item.portal
-        if portal is None or not portal.is_done:
-            for seq in item.records:
-                session.outcome(seq, State.WITHDRAWN, item)
-            if portal is not None:
-                portal.is_done = True
-    if item.on_done is not None:
-        item.on_done()
+def _copy_in(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    head = head_of(session, view, pos)
+    session.queue.begin_copy_in()
+    return DROP if head.own else FORWARD
 
 
 def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    head = _head(session, view, pos)
+    head = head_of(session, view, pos)
     session.queue.pop()
     session.queue.copy_in = False
     status = view[pos + 5]
@@ -337,7 +195,7 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
         session.status = status
     session.failed = session.status == _FAILED
     if head.kind is not Kind.SYNC:
-        _executed(session, head)
+        note_executed(session, head)
     if session.status == _IDLE:
         session.judge.transaction_ended()
         if not session.queue and not session.unsynced:
@@ -348,32 +206,8 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
 
 
 _TURNS = 256  # messages that are looked at in one go: a few ms
-_BY_POLICY = "42501"
 _IDLE, _FAILED = ord("I"), ord("E")
 _FORGETTING = frozenset({"DEALLOCATE", "DEALLOCATE ALL", "DISCARD ALL"})
-_ROWS_FOR = frozenset({Kind.QUERY, Kind.EXECUTE})
-
-# Which messages an answer may belong to; another combination ends the session.
-_ANSWERS: Final = {
-    ord("1"): frozenset({Kind.PARSE}),
-    ord("2"): frozenset({Kind.BIND}),
-    ord("3"): frozenset({Kind.CLOSE}),
-    ord("C"): frozenset({Kind.QUERY, Kind.EXECUTE}),
-    ord("D"): _ROWS_FOR,
-    ord("d"): _ROWS_FOR,
-    ord("G"): _ROWS_FOR,
-    ord("H"): _ROWS_FOR,
-    ord("I"): _ROWS_FOR,
-    ord("T"): frozenset({Kind.QUERY, Kind.DESCRIBE, Kind.EXECUTE}),
-    ord("V"): frozenset({Kind.FUNCTION}),
-    ord("W"): _ROWS_FOR,
-    ord("Z"): frozenset({Kind.QUERY, Kind.SYNC, Kind.FUNCTION}),
-    ord("c"): _ROWS_FOR,
-    ord("n"): frozenset({Kind.DESCRIBE}),
-    ord("s"): frozenset({Kind.EXECUTE}),
-    ord("t"): frozenset({Kind.DESCRIBE}),
-}
-
 # The backend half of the state table: what is not in it ends the session.
 TABLE: Final = {
     ord("1"): _pop,
@@ -381,19 +215,19 @@ TABLE: Final = {
     ord("3"): _pop,
     ord("A"): _anytime,
     ord("C"): _command_complete,
-    ord("D"): _row,
-    ord("E"): _error,
+    ord("D"): row_answers.row,
+    ord("E"): failures.error_response,
     ord("G"): _copy_in,
-    ord("H"): _copy_out,
+    ord("H"): row_answers.copy_out,
     ord("I"): _empty,
     ord("N"): _anytime,
     ord("S"): _parameter_status,
-    ord("T"): _row_description,
+    ord("T"): row_answers.row_description,
     ord("V"): _pass,
     ord("W"): _pass,
     ord("Z"): _ready,
     ord("c"): _pass,
-    ord("d"): _row,
+    ord("d"): row_answers.row,
     ord("n"): _pop,
     ord("s"): _portal_suspended,
     ord("t"): _parameter_description,
