@@ -122,9 +122,17 @@ class PostgresServer:
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if running and self._process else None
 
-    def log(self) -> str:
-        """Return everything the server has logged."""
-        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+    def log(self, since: int = 0) -> str:
+        """Return what the server has logged after its first ``since`` bytes."""
+        if not self.log_file.exists():
+            return ""
+        with self.log_file.open("rb") as file:
+            file.seek(since)
+            return file.read().decode(errors="replace")
+
+    def log_size(self) -> int:
+        """Return how many bytes the server has logged: where the log of what comes begins."""
+        return self.log_file.stat().st_size if self.log_file.exists() else 0
 
     def dsn(self, database: str = "postgres", user: str = SUPERUSER, password: str = "") -> str:
         """Return a libpq connection string; the superuser's own by default."""

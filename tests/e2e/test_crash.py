@@ -105,7 +105,7 @@ def test_nothing_that_ran_is_missing_and_nothing_is_done_that_did_not_run(
         for number in list(gateway.processes):
             assert gateway.kill_worker(number, signal.SIGTERM) == 0
         eventually(lambda: not others(database), what="the end of the target's sessions")
-        ran = set(MARKER.findall(database.server.log()))
+        ran = set(MARKER.findall(database.log()))
         rows = gateway.statements("marks")
         by_state = {
             state: marks_in([row for row in rows if row["state"] == state])

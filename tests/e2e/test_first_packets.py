@@ -215,4 +215,4 @@ def test_a_query_before_the_proof_is_no_query(shared_gateway: Gateway) -> None:
         client.send(startup(user=CI, database="shop"), frame("Q", f"SELECT '{marker}'\0".encode()))
         answer = client.rest()
         assert b"C08P01" in answer
-    assert marker not in shared_gateway.database.server.log()
+    assert marker not in shared_gateway.database.log()

@@ -47,6 +47,11 @@ class Database:
     owner: Role
     rw: Role
     ro: Role
+    log_start: int = 0  # how long the shared server's log was before it
+
+    def log(self, since: int | None = None) -> str:
+        """Return what the server has logged since then, or since this database is there."""
+        return self.server.log(self.log_start if since is None else since)
 
     def dsn(self, role: Role | None = None) -> str:
         """Return the connection string of a role, by default of its owner."""
@@ -72,6 +77,7 @@ def fresh_database(server: PostgresServer) -> Iterator[Database]:
         server,
         f"t_{mark}",
         *(Role(f"{kind}_{mark}", secrets.token_urlsafe(12)) for kind in ("owner", "rw", "ro")),
+        log_start=server.log_size(),
     )
     roles = (database.owner, database.rw, database.ro)
     with server.connect() as admin:

@@ -53,7 +53,7 @@ def test_psql_of_the_package_runs_and_the_log_shows_what_ran(
         check=True,
     )
     assert done.stdout == "from psql\n"
-    eventually(lambda: "select 'from psql'" in database.server.log())
+    eventually(lambda: "select 'from psql'" in database.log())
 
 
 def test_a_killed_server_comes_back_on_its_port_with_its_data() -> None:

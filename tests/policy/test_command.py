@@ -111,7 +111,7 @@ def test_nothing_runs_on_the_target(policy_test: Run, database: Database) -> Non
     policy_test("DROP TABLE orders /* only a policy test */")
     policy_test("DELETE FROM orders")
     assert database.run("SELECT count(*) FROM orders") == [(0,)]
-    assert "only a policy test" not in database.server.log()  # other tests share the server
+    assert "only a policy test" not in database.log()  # other tests share the server
 
 
 def test_the_statement_may_come_from_stdin(policy_test: Run) -> None:
