@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from appliance.masking.values import Method
+
 
 class IdentityKind(StrEnum):
     HUMAN = "human"
@@ -60,6 +62,13 @@ class Durability(StrEnum):
     DURABLE = "durable"  # survives power loss
 
 
+class MaskMode(StrEnum):
+    """What may be done with a masked column."""
+
+    LENIENT = "lenient"  # compared and grouped by, too
+    STRICT = "strict"  # only shown as it is
+
+
 @dataclass(frozen=True, slots=True)
 class UpstreamRole:
     """A database role on a target that the gateway logs in as.
@@ -76,7 +85,10 @@ class UpstreamRole:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A registered PostgreSQL server + database."""
+    """A registered PostgreSQL server + database.
+
+    ``safe_functions``: patterns ("schema.name") of code whose output shows nothing masked.
+    """
 
     id: int
     name: str
@@ -92,6 +104,7 @@ class Target:
     allow_md5: bool = False
     allow_cleartext: bool = False
     durability: Durability | None = None
+    safe_functions: tuple[str, ...] = ()
 
     def role(self, name: str) -> UpstreamRole | None:
         """Return the upstream role called ``name``."""
@@ -226,6 +239,43 @@ class PolicyRule:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskingRule:
+    """How columns of a target are shown to all but those who are exempt.
+
+    ``columns``: patterns of three parts ("public.customers.card_number"), case-sensitive, ``*``
+    within a part. ``value``: of the method fixed. ``exempt``: ``who`` words.
+    """
+
+    id: int
+    name: str
+    target: str
+    columns: tuple[str, ...]
+    method: Method
+    value: str | None = None
+    mode: MaskMode = MaskMode.LENIENT
+    exempt: tuple[str, ...] = ()
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a pattern of a rule was once resolved to, for good: a rename does not shake it off.
+
+    ``schema``, ``relation``, ``column``: its name then; the name alone counts too, for what is
+    dropped and made anew. ``is_computed``: generated or filled from a column that the rule means.
+    """
+
+    rule: str
+    oid: int
+    attnum: int
+    pattern: str = ""
+    schema: str = ""
+    relation: str = ""
+    column: str = ""
+    is_computed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what clients may ask of the gateway; PostgreSQL's own are the ceiling."""
 
@@ -305,6 +355,7 @@ class Snapshot:
     """Everything that decides, at one version: what workers log people in and judge by.
 
     ``profiles``: the signed fingerprints of each identity whose profile is enforced, by name.
+    ``resolutions``: what masking rules were resolved to, by (target name, database).
     Built by ``appliance.store.snapshots.load()``; replaced whole, never changed.
     """
 
@@ -316,6 +367,8 @@ class Snapshot:
     grants: tuple[Grant, ...]  # in the order of the page / file
     rules: tuple[PolicyRule, ...]  # in order, without the built-in ones; disabled ones included
     profiles: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    masking: tuple[MaskingRule, ...] = ()  # in order, disabled ones included
+    resolutions: Mapping[tuple[str, str], tuple[Resolution, ...]] = field(default_factory=dict)
 
 
 def who_matches(who: str, identity: Identity) -> bool:

@@ -105,6 +105,11 @@ def load_signing_key(config: Config) -> Signer:
     return Signer.from_master_key(load_master_key(config))
 
 
+def masking_key(config: Config) -> bytes:
+    """Return the key of masked hashes: equal values look equal in every process, for ever."""
+    return derived(load_master_key(config), "masking")
+
+
 def parse_key(field: str, text: str) -> bytes:
     """Return 64 hex digits or base64 of 32 bytes as they are, any other text through HKDF."""
     text = text.strip()

@@ -8,7 +8,12 @@ from datetime import datetime
 from hashlib import sha256
 
 from appliance.errors import NotFound
+from appliance.sql.catalog import Catalog
+from appliance.store import masking_resolutions
+from appliance.store.actors import system_actor
+from appliance.store.changes import change
 from appliance.store.database import Store
+from appliance.store.masking_models import MaskingRuleRow
 from appliance.store.models import CatalogRow, TargetRow
 
 _LEVEL = 6
@@ -53,7 +58,10 @@ def digest(store: Store, target: str, database: str) -> str | None:
 
 
 def put(store: Store, now: datetime, target: str, database: str, data: bytes) -> bool:
-    """Keep what was read; return whether it differs from what was there. Raises: NotFound."""
+    """Keep what was read; return whether it differs from what was there.
+
+    What masking rules mean in it is taken in with it. Raises: NotFound.
+    """
     new = sha256(data).hexdigest()
     with store.transaction():
         row = TargetRow.get_or_none(TargetRow.name == target)
@@ -66,4 +74,7 @@ def put(store: Store, now: datetime, target: str, database: str, data: bytes) ->
         CatalogRow.insert(target=row.id, database=database, **values).on_conflict(
             conflict_target=[CatalogRow.target, CatalogRow.database], update=values
         ).execute()
+        if MaskingRuleRow.select().where(MaskingRuleRow.target == row.id).exists():
+            with change(store, system_actor("catalog"), now) as doing:
+                masking_resolutions.take_in(doing, target, database, Catalog.from_json(data))
         return True

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from appliance.errors import Conflict, NotFound
-from appliance.store import names, rules
+from appliance.store import masking_rules, names, rules
 from appliance.store.actors import Actor
 from appliance.store.changes import change
 from appliance.store.database import Store
@@ -81,6 +81,8 @@ def delete(store: Store, by: Actor, now: datetime, name: str) -> None:
             raise Conflict(f"a grant names group:{name}", "remove the grant first")
         if rules.names_group(name):
             raise Conflict(f"a policy rule names group:{name}", "change the rule first")
+        if masking_rules.names_group(name):
+            raise Conflict(f"a masking rule exempts group:{name}", "change the rule first")
         GroupRow.delete().where(GroupRow.id == row.id).execute()
         doing.decides("group.delete", name)
 

@@ -54,6 +54,7 @@ class TargetRow(StoreModel):
     allow_md5 = peewee.BooleanField(default=False)
     allow_cleartext = peewee.BooleanField(default=False)
     durability = peewee.TextField(null=True)
+    safe_functions = JsonField(default=list)
     created_by = peewee.TextField()
     created_at = UtcField()
 

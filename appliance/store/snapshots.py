@@ -1,4 +1,4 @@
-"""The snapshot: everything that decides, read whole at one version, in nine queries."""
+"""The snapshot: everything that decides, read whole at one version, in eleven queries."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any
 import orjson
 
 from appliance import entities
-from appliance.store import grants, profiles, rules, settings, targets
+from appliance.store import (
+    grants,
+    masking_resolutions,
+    masking_rules,
+    profiles,
+    rules,
+    settings,
+    targets,
+)
 from appliance.store.credentials import PENDING
 from appliance.store.database import Store
 from appliance.store.fields import from_micros
@@ -46,6 +54,8 @@ def load(store: Store, now: datetime) -> entities.Snapshot:
             grants=grants.read_all(),
             rules=rules.read_all(),
             profiles=profiles.read_enforced(),
+            masking=masking_rules.read_all(),
+            resolutions=masking_resolutions.read_all(),
         )
 
 

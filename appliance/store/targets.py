@@ -10,8 +10,9 @@ from cryptography import x509
 
 from appliance.entities import Durability, SslMode, Target, UpstreamRole
 from appliance.errors import Conflict, Invalid, NotFound
+from appliance.policy.patterns import BadPattern, name_pattern
 from appliance.sealing import Sealer, upstream_binding
-from appliance.store import names, rules
+from appliance.store import masking_rules, names, rules
 from appliance.store.actors import Actor
 from appliance.store.changes import Change, change, difference
 from appliance.store.database import Store
@@ -39,6 +40,7 @@ class TargetSpec:
     allow_md5: bool = False
     allow_cleartext: bool = False
     durability: str | None = None
+    safe_functions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def update(store: Store, by: Actor, now: datetime, name: str, spec: TargetSpec) 
 
 
 def delete(store: Store, by: Actor, now: datetime, name: str) -> None:
-    """Remove a target with its roles and grants; records of its sessions stay.
+    """Remove a target with its roles, grants and masking rules; records of its sessions stay.
 
     Raises: Conflict while a policy rule names it.
     """
@@ -93,8 +95,9 @@ def delete(store: Store, by: Actor, now: datetime, name: str) -> None:
         if rules.names_target(name):
             raise Conflict(f"a policy rule names target {name}", "change the rule first")
         GrantRow.delete().where(GrantRow.target == row.id).execute()
+        masking = masking_rules.names_on(row.id)  # they go with it
         TargetRow.delete().where(TargetRow.id == row.id).execute()
-        doing.decides("target.delete", name)
+        doing.decides("target.delete", name, **({"masking": masking} if masking else {}))
 
 
 def reorder(store: Store, by: Actor, now: datetime, wanted: tuple[str, ...]) -> bool:
@@ -245,7 +248,22 @@ def checked(spec: TargetSpec) -> dict[str, Any]:
         "allow_md5": spec.allow_md5,
         "allow_cleartext": spec.allow_cleartext,
         "durability": spec.durability,
+        "safe_functions": list(_functions(spec.safe_functions)),
     }
+
+
+def _functions(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    if len(patterns) > names.MAX_LIST:
+        raise Invalid("safe_functions", f"expected at most {names.MAX_LIST} entries")
+    for index, pattern in enumerate(patterns):
+        field = f"safe_functions[{index}]"
+        names.one_line(field, pattern)
+        try:
+            name_pattern(pattern)
+        except BadPattern as error:
+            hint = "write schema.name, * stands for anything"
+            raise Invalid(field, str(error), hint) from None
+    return tuple(dict.fromkeys(patterns))
 
 
 def _certificates(pem: str | None) -> str | None:
@@ -323,4 +341,5 @@ def _target(row: Any, roles: list[Any]) -> Target:
         allow_md5=row.allow_md5,
         allow_cleartext=row.allow_cleartext,
         durability=Durability(row.durability) if row.durability else None,
+        safe_functions=tuple(row.safe_functions or ()),
     )

@@ -13,13 +13,21 @@ import migrations
 from appliance.errors import StoreUnavailable
 from appliance.store.approval_models import APPROVAL_MODELS
 from appliance.store.database import Store, open_store
+from appliance.store.masking_models import MASKING_MODELS
 from appliance.store.migrate import available, is_empty, migrate, status
 from appliance.store.models import CONFIG_MODELS, VersionRow
 from appliance.store.outbox import OutboxRow
 from appliance.store.profile_models import PROFILE_MODELS
 from appliance.store.record_models import RECORD_MODELS
 
-MODELS = [*CONFIG_MODELS, *RECORD_MODELS, *PROFILE_MODELS, *APPROVAL_MODELS, OutboxRow]
+MODELS = [
+    *CONFIG_MODELS,
+    *RECORD_MODELS,
+    *PROFILE_MODELS,
+    *APPROVAL_MODELS,
+    *MASKING_MODELS,
+    OutboxRow,
+]
 
 
 def test_migrations_and_models_agree(store: Store) -> None:

@@ -1,0 +1,131 @@
+"""Which columns of a database a masking rule means: by name, and by what it meant before."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from appliance.entities import MaskingRule, Resolution
+from appliance.masking.columns import MaskPattern, mask_pattern
+from appliance.sql.catalog import Catalog, Column, Relation
+
+_KINDS = "rpvmf"  # what has columns of its own that a query can show
+
+Place = tuple[int, int]  # (relation's OID, attribute number)
+
+
+class Columns:
+    """A catalog's columns by place and by name: made once for all rules."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._places: dict[Place, tuple[Relation, Column]] = {}
+        self._named: dict[str, list[tuple[Relation, Column]]] = defaultdict(list)
+        for relation in catalog.relations():
+            if relation.kind not in _KINDS:
+                continue
+            for column in relation.columns or ():
+                self._places[relation.oid, column.number] = relation, column
+                self._named[column.name].append((relation, column))
+
+    def at(self, place: Place) -> tuple[Relation, Column] | None:
+        """Return what is at a place now."""
+        return self._places.get(place)
+
+    def matching(self, pattern: MaskPattern) -> Iterator[Place]:
+        """Return the places that a pattern means."""
+        exact = not pattern.column.is_any and pattern.column.regex is None
+        names = (
+            [pattern.column.text]
+            if exact
+            else [name for name in self._named if pattern.column.holds(name)]
+        )
+        for name in names:
+            for relation, column in self._named.get(name, ()):
+                if pattern.on(relation.name.schema or "", relation.name.name):
+                    yield relation.oid, column.number
+
+    def called(self, schema: str, relation: str, column: str) -> Place | None:
+        """Return the place of exactly that name."""
+        for owner, found in self._named.get(column, ()):
+            if owner.name.schema == schema and owner.name.name == relation:
+                return owner.oid, found.number
+        return None
+
+    def resolution(self, rule: str, pattern: str, place: Place, *, computed: bool) -> Resolution:
+        """Return a place under its present name."""
+        relation, column = self._places[place]
+        return Resolution(
+            rule,
+            *place,
+            pattern,
+            relation.name.schema or "",
+            relation.name.name,
+            column.name,
+            computed,
+        )
+
+
+def resolve(
+    rule: MaskingRule, known: Iterable[Resolution], columns: Columns
+) -> tuple[Resolution, ...]:
+    """Return the columns that a rule means now, each once for each of its patterns.
+
+    ``known``: what rules were resolved to before. By its place or by any name that it ever had, a
+    column stays meant; a rule on a parent means its partitions and children too; what is generated
+    from a column counts as computed from it.
+    """
+    before: dict[str, list[Resolution]] = defaultdict(list)
+    for one in known:
+        if one.rule == rule.name:
+            before[one.pattern].append(one)
+    found: list[Resolution] = []
+    for pattern in rule.columns:
+        places = dict.fromkeys(columns.matching(mask_pattern(pattern)), False)
+        for one in before[pattern]:
+            named = columns.called(one.schema, one.relation, one.column)
+            for place in ((one.oid, one.attnum), named):
+                if place is not None and columns.at(place) is not None:
+                    # what was meant itself once is not computed from something
+                    places[place] = places.get(place, True) and one.is_computed
+        _spread(places, columns)
+        found += [
+            columns.resolution(rule.name, pattern, place, computed=computed)
+            for place, computed in sorted(places.items())
+        ]
+    return tuple(found)
+
+
+def _spread(places: dict[Place, bool], columns: Columns) -> None:
+    """Add what holds the values of these columns too; True: as a part of something computed."""
+    catalog = columns.catalog
+    pending = sorted(places)
+    while pending:
+        place = pending.pop()
+        here = columns.at(place)
+        if here is None:
+            continue
+        relation, column = here
+        same = {
+            (child, other.number)
+            for child in catalog.children(relation.oid)
+            for other in _columns(catalog, child)
+            if other.name == column.name
+        }
+        made = {
+            (relation.oid, other.number)
+            for other in relation.columns or ()
+            if column.number in catalog.generated_from(relation.oid, other.number)
+        }
+        for more, computed in ((same, places[place]), (made, True)):
+            for other_place in more:
+                if columns.at(other_place) is None:
+                    continue
+                if other_place not in places or (places[other_place] and not computed):
+                    places[other_place] = computed
+                    pending.append(other_place)
+
+
+def _columns(catalog: Catalog, oid: int) -> tuple[Column, ...]:
+    relation = catalog.by_oid(oid)
+    return (relation.columns if relation else None) or ()
