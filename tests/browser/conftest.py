@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from appliance.clock import SystemClock
 from appliance.store import accounts
@@ -18,6 +18,7 @@ from tests.harness.chromium import find_chromium
 from tests.web.serving import serving
 
 BY = Actor("test", "shell")
+_PATIENCE_MS = 20_000  # playwright's own 5 s are too few on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def chromium() -> Iterator[Browser]:
     found = find_chromium()
     if found is None:
         pytest.skip("there is no Chromium here, and none could be installed")
+    expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=str(found), args=["--no-sandbox", "--disable-dev-shm-usage"]

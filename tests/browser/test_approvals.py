@@ -78,7 +78,7 @@ def test_what_is_held_appears_by_itself_and_keys_approve_it(
         expect(page.get_by_text("Nothing waits", exact=True)).to_be_visible()
         client = Client(connection, "DELETE FROM orders -- by keys")
         card = page.locator("[data-request]").first
-        expect(card).to_contain_text("-- by keys", timeout=8_000)
+        expect(card).to_contain_text("-- by keys")
         expect(card).to_contain_text("INC-42")
         expect(card).to_contain_text("rows, says the planner")
         expect(card.locator("[data-left]")).to_contain_text("left")
@@ -91,7 +91,7 @@ def test_what_is_held_appears_by_itself_and_keys_approve_it(
         expect(card).to_contain_text("Approved by you")
         assert client.ended() == "DELETE 42"
         orders.index()
-        expect(card).to_contain_text("DELETE 42.", timeout=8_000)
+        expect(card).to_contain_text("DELETE 42.")
         expect(page.locator(".side .waiting")).to_have_count(0)
         expect(page.locator("#list")).to_contain_text("DELETE 42.")
     (request,) = approvals.find(orders.store, "-- by keys").items
@@ -110,8 +110,8 @@ def test_a_no_needs_a_reason_and_the_other_window_follows(
             page.goto("/approvals")
         client = Client(connection, "DELETE FROM orders -- refused")
         card, other = (page.locator("[data-request]").first for page in (bo, cy))
-        expect(card).to_contain_text("-- refused", timeout=8_000)
-        expect(other).to_contain_text("-- refused", timeout=8_000)
+        expect(card).to_contain_text("-- refused")
+        expect(other).to_contain_text("-- refused")
         card.focus()
         bo.keyboard.press("d")
         reason = card.get_by_role("textbox")
@@ -120,7 +120,7 @@ def test_a_no_needs_a_reason_and_the_other_window_follows(
         assert waiting(orders, "-- refused").state.is_open
         bo.keyboard.press("Enter")  # in the field it denies, it never approves
         expect(card).to_contain_text("Denied by you")
-        expect(other).to_contain_text(f"Denied by {BO}", timeout=8_000)
+        expect(other).to_contain_text(f"Denied by {BO}")
         error = client.ended()
         assert isinstance(error, errors.InsufficientPrivilege)
         assert "a not during the sale" in str(error) and left(orders) == 42
@@ -139,13 +139,13 @@ def test_a_reason_that_is_being_typed_survives_what_arrives(
         page.goto("/approvals")
         page.locator(f"#reason-{number}").fill("half a sen")
         two = Client(second, "DELETE FROM orders -- second")
-        expect(page.locator("[data-request]").first).to_contain_text("-- second", timeout=8_000)
+        expect(page.locator("[data-request]").first).to_contain_text("-- second")
         expect(page.locator(f"#reason-{number}")).to_have_value("half a sen")
         expect(page.locator("[data-request]")).to_have_count(2)
         second.cancel_safe()
         assert isinstance(two.ended(), errors.QueryCanceled)
         ended = page.locator("#queue").get_by_text("The client cancelled it: not run.")
-        expect(ended).to_be_visible(timeout=8_000)
+        expect(ended).to_be_visible()
         expect(page.locator(f"#reason-{number}")).to_have_value("half a sen")
         first.cancel_safe()
         one.ended()
@@ -177,7 +177,7 @@ def test_two_taps_on_a_phone_from_the_mail(chromium: Browser, shown: str, orders
         expect(page.locator("[data-request]")).to_contain_text("Approved by you")
         assert client.ended() == "DELETE 42"
         orders.index()
-        expect(page.locator("[data-request]")).to_contain_text("DELETE 42.", timeout=8_000)
+        expect(page.locator("[data-request]")).to_contain_text("DELETE 42.")
 
 
 def test_access_is_asked_for_given_and_used(chromium: Browser, shown: str, orders: Gateway) -> None:
@@ -194,10 +194,10 @@ def test_access_is_asked_for_given_and_used(chromium: Browser, shown: str, order
         ana.get_by_role("button", name="Ask", exact=True).click()
         expect(ana.locator("#my-requests")).to_contain_text("waiting")
         card = bo.locator("[data-request]").first
-        expect(card).to_contain_text(f"asks for {role} on shop for 2 h", timeout=8_000)
+        expect(card).to_contain_text(f"asks for {role} on shop for 2 h")
         card.get_by_role("button", name="Approve").click()
         expect(card).to_contain_text("Access was given until")
-        expect(ana.locator("#my-requests")).to_contain_text("approved", timeout=8_000)
+        expect(ana.locator("#my-requests")).to_contain_text("approved")
         expect(ana.locator("#my-grants")).to_contain_text(f"gatepost.role={role}")
     orders.settle()
 
@@ -215,7 +215,7 @@ def test_a_lost_connection_is_said(still: Page, served: Served) -> None:
     still.goto("/approvals")
     expect(still.get_by_text("connection lost, trying again")).to_be_visible()
     still.unroute("**/approvals/events")
-    expect(still.locator("[data-live=on]")).to_be_visible(timeout=10_000)
+    expect(still.locator("[data-live=on]")).to_be_visible()
 
 
 def test_no_page_of_approvals_has_a_serious_fault(still: Page, served: Served) -> None:

@@ -53,7 +53,7 @@ def test_a_session_plays_pauses_and_jumps(desktop: Page, served: Served) -> None
     page.evaluate(WATCH)
     page.get_by_label("Speed").select_option("5")
     page.get_by_role("button", name="Play").click()
-    expect(page.locator("#s5")).to_have_class("statement ran current", timeout=10_000)
+    expect(page.locator("#s5")).to_have_class("statement ran current")
     lit = page.evaluate("window.lit")
     assert lit == sorted(lit) and lit[-1] == "s5" and len(lit) > 2, lit
     expect(page.get_by_role("button", name="Play")).to_be_visible()  # it stopped at the end
@@ -107,7 +107,7 @@ def test_the_page_of_a_live_session_grows_and_an_open_statement_stays_open(
         ).execute()
         StatementRow.insert(**{**row.__data__, "seq": 3, "at": now()}).execute()
         SessionRow.update(statements=3).where(SessionRow.id == session).execute()
-    expect(page.locator("#s3")).to_be_visible(timeout=8_000)
+    expect(page.locator("#s3")).to_be_visible()
     expect(page.locator("#s2")).to_contain_text("VACUUM")
     expect(page.locator("#figures")).to_contain_text("3")
     expect(page.locator("#s1 .facts")).to_be_visible()
@@ -116,7 +116,7 @@ def test_the_page_of_a_live_session_grows_and_an_open_statement_stays_open(
         SessionRow.update(ended_at=now(), end_reason="client left").where(
             SessionRow.id == session
         ).execute()
-    expect(page.locator("#tail")).to_contain_text("The session ended", timeout=8_000)
+    expect(page.locator("#tail")).to_contain_text("The session ended")
 
 
 def test_the_live_list_shows_who_comes(desktop: Page, served: Served) -> None:
@@ -124,7 +124,7 @@ def test_the_live_list_shows_who_comes(desktop: Page, served: Served) -> None:
     desktop.goto("/sessions")
     expect(desktop.get_by_text("Nobody is connected.")).to_be_visible()
     one(served, Ran("select 1"), length=None)
-    expect(desktop.locator("#live")).to_contain_text("ci-nightly", timeout=8_000)
+    expect(desktop.locator("#live")).to_contain_text("ci-nightly")
 
 
 def test_slash_goes_to_the_search_over_everything(desktop: Page, served: Served) -> None:

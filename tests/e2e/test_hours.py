@@ -15,10 +15,8 @@ from appliance.clock import OffsetClock
 from tests.e2e import raw
 from tests.e2e.raw import RawClient
 from tests.harness.gateway import CI, Gateway, running_gateway
-from tests.harness.polling import eventually
+from tests.harness.polling import eventually, promised
 from tests.harness.postgres import Database
-
-WITHIN_S = 2.0
 
 
 @pytest.fixture
@@ -56,12 +54,12 @@ def test_a_rule_stops_what_it_stops_in_its_hours_only(gateway: Gateway, clock: O
     with gateway.connect() as connection, RawClient(gateway.port) as client:
         assert not runs(connection, text)
         clock.shift_to(datetime.now(UTC) + timedelta(hours=2))
-        eventually(lambda: runs(connection, text), timeout=WITHIN_S, what="the end of the hours")
+        eventually(lambda: runs(connection, text), timeout=promised(2), what="the end of the hours")
         client.log_in(CI, gateway.passwords[CI])
         client.send(raw.parse(text, "gone"), raw.bind("", "gone"), raw.execute(), raw.SYNC)
         assert raw.kinds(client.until()) == "12CZ"
         clock.reset()
-        eventually(lambda: not runs(connection, text), timeout=WITHIN_S, what="the hours' begin")
+        eventually(lambda: not runs(connection, text), timeout=promised(2), what="the hours' begin")
         client.send(raw.bind("", "gone"), raw.execute(), raw.SYNC)
         (error,) = raw.errors(client.until())
         assert (error["C"], "no-deletes" in error["M"]) == ("42501", True)
@@ -80,6 +78,6 @@ def test_what_a_rule_allows_ends_with_its_hours(gateway: Gateway, clock: OffsetC
         clock.shift_to(datetime.now(UTC) + timedelta(hours=2))
         eventually(
             lambda: not runs(connection, "INSERT INTO t VALUES (2)"),
-            timeout=WITHIN_S,
+            timeout=promised(2),
             what="the end of the hours",
         )

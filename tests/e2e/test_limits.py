@@ -18,7 +18,7 @@ from appliance.entities import Limits, Settings
 from appliance.store import settings
 from tests.e2e.raw import SSL_REQUEST, ErrorCame, RawClient, startup, values
 from tests.harness.gateway import ADMIN, ANA, CI, Gateway, running_gateway
-from tests.harness.polling import eventually
+from tests.harness.polling import eventually, promised
 from tests.harness.postgres import Database
 
 
@@ -85,13 +85,13 @@ def test_silent_clients_do_not_delay_a_login(gateway: Gateway) -> None:
         for _ in range(5):
             with gateway.connect(CI) as connection:
                 assert connection.execute("SELECT 1").fetchone() == (1,)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < promised(4)
     with gateway.connect(CI) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_login_that_takes_too_long_is_over(gateway: Gateway) -> None:
-    limit(gateway, login_time_s=1)
+    limit(gateway, login_time_s=2)
     with (
         RawClient(gateway.port) as silent,
         RawClient(gateway.port, startup(user=CI, database="shop")) as half,
@@ -100,11 +100,13 @@ def test_a_login_that_takes_too_long_is_over(gateway: Gateway) -> None:
         started = time.monotonic()
         for client in (silent, half, encrypting):
             client.rest()
-        assert 0.5 < time.monotonic() - started < 10
+        assert 1 < time.monotonic() - started < promised(10)
     with gateway.connect(CI) as connection:  # a session may be silent as long as it likes
-        with pytest.raises(TimeoutError), RawClient(gateway.port, timeout_s=1.5) as client:
+        with RawClient(gateway.port) as client:
             client.log_in(CI, gateway.passwords[CI])
-            client.message()
+            client.sock.settimeout(2.5)
+            with pytest.raises(TimeoutError):
+                client.message()
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 

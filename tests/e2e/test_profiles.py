@@ -18,11 +18,10 @@ from appliance.entities import ProfileMode
 from appliance.store import approvals, profiles
 from appliance.store.actors import Actor
 from tests.harness.gateway import ANA, CI, Gateway, running_gateway
-from tests.harness.polling import eventually
+from tests.harness.polling import eventually, promised
 from tests.harness.postgres import Database
 
 OWNER = Actor(ANA, "browser", "127.0.0.1")
-WITHIN_S = 2.0
 Connection = psycopg.Connection[Any]
 
 
@@ -82,8 +81,8 @@ def test_learn_sign_enforce_ask_and_extend(two_workers: Gateway) -> None:
                     return True
                 return False
 
-            eventually(is_refused, timeout=WITHIN_S, what="the profile")
-        assert time.monotonic() - switched < WITHIN_S
+            eventually(is_refused, timeout=promised(2), what="the profile")
+        assert time.monotonic() - switched < promised(2)
 
         for connection in sessions:
             with connection.transaction():

@@ -273,7 +273,7 @@ def test_notifications_arrive_from_other_sessions(
     connection.execute("LISTEN here")
     with shared_gateway.connect() as sender:
         sender.execute("SELECT pg_notify('here', 'n ' || i) FROM generate_series(1, 5) i")
-        found = list(connection.notifies(timeout=10, stop_after=5))
+        found = list(connection.notifies(timeout=30, stop_after=5))
         assert [note.payload for note in found] == [f"n {i}" for i in range(1, 6)]
         assert {note.pid for note in found} == {sender.info.backend_pid}
 
@@ -320,21 +320,21 @@ def test_a_cancel_stops_what_runs_and_nothing_else(
     with pytest.raises(errors.QueryCanceled, match="due to user request"):
         connection.execute("SELECT pg_sleep(60)")
     thread.join()
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 40  # of 60
     cancel()  # nothing runs: nothing happens
     assert connection.execute("SELECT 1").fetchone() == (1,)
     other.close()
 
 
 def test_the_servers_timeouts_are_the_servers(connection: Connection) -> None:
-    connection.execute("SET statement_timeout = '50ms'")
+    connection.execute("SET statement_timeout = '300ms'")
     with pytest.raises(errors.QueryCanceled, match="statement timeout"):
         connection.execute("SELECT pg_sleep(30)")
     connection.execute("SET statement_timeout = 0")
     connection.execute("SET idle_in_transaction_session_timeout = '50ms'")
     connection.execute("BEGIN")
     with pytest.raises(errors.IdleInTransactionSessionTimeout):
-        eventually(lambda: connection.execute("SELECT 1") and None, timeout=10, interval=0.2)
+        eventually(lambda: connection.execute("SELECT 1") and None, interval=0.2)
     assert connection.closed
 
 

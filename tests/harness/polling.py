@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -10,7 +11,7 @@ T = TypeVar("T")
 
 
 def eventually(
-    check: Callable[[], T], timeout: float = 10.0, what: str = "", interval: float = 0.02
+    check: Callable[[], T], timeout: float = 30.0, what: str = "", interval: float = 0.02
 ) -> T:
     """Call ``check`` until it returns something true, and return that.
 
@@ -32,3 +33,12 @@ def eventually(
             name = what or getattr(check, "__name__", "the condition")
             raise AssertionError(f"{name} did not become true within {timeout:g} s")
         time.sleep(interval)
+
+
+def promised(seconds: float) -> float:
+    """Return how long what is promised within ``seconds`` may take on a machine as busy as now.
+
+    The promise is about a machine that has the time; this one runs other tests beside.
+    """
+    waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * max(2.0, 2 * waiting)

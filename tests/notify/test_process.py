@@ -25,7 +25,7 @@ from appliance.store.database import Store, open_store
 from appliance.store.migrate import migrate
 from appliance.store.outbox import Channel, Event, Message
 from tests.harness.mailbox import Mailbox, mailbox
-from tests.harness.polling import eventually
+from tests.harness.polling import eventually, promised
 from tests.harness.receiver import Receiver
 from tests.recording.test_jobs import child
 from tests.store import approving
@@ -82,14 +82,14 @@ def test_the_scheduler_tells_within_two_seconds_and_ends_when_told(
     approving.with_approvers(shop)
     with child("scheduler", environ) as (process, _):
         outbox.put(shop, CLOCK.now(), Message(Event.REQUESTED, Channel.NEWS, 4711))  # not there
-        eventually(lambda: not news(shop), 20, "the news of a request that is gone is dropped")
+        eventually(lambda: not news(shop), 60, "the news of a request that is gone is dropped")
         began = time.monotonic()
         ask = AccessAsk(approving.ANA, "shop", "app_rw", 3600, "INC-42")
         access_requests.ask(shop, BY, CLOCK.now(), ask)
-        eventually(lambda: len(box.messages) == 2 and hook.posted, 10, "two mails and one post")
-        assert time.monotonic() - began < 3  # 2 s, and one for a busy machine
+        eventually(lambda: len(box.messages) == 2 and hook.posted, 30, "two mails and one post")
+        assert time.monotonic() - began < promised(2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(15) == 0
+        assert process.wait(30) == 0
 
 
 def news(store: Store) -> int:

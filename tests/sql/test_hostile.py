@@ -13,6 +13,7 @@ from appliance.sql.parser import Parser
 from appliance.sql.planner import Planner
 from appliance.sql.resolve import resolve
 from appliance.sql.skeleton import skeleton
+from tests.harness.polling import promised
 
 SIZES = (1_000, 20_000, 100_000)
 SHAPES = {
@@ -75,7 +76,7 @@ def test_a_hostile_text_gets_an_answer_and_nothing_dies(guarded: Parser, shape: 
         started = time.monotonic()
         parsed = guarded.parse(text)
         facts = resolve(parsed, None, NameContext())
-        assert time.monotonic() - started < 20  # START_S of a planner included
+        assert time.monotonic() - started < promised(10)  # START_S of a planner included
         assert parsed.refusal or all(s.effects for s in facts.statements)
         skeleton(text)
 
@@ -101,14 +102,14 @@ def test_what_counts_as_cheap_is_answered_within_the_loops_patience(shape: str) 
     if not parser.is_cheap(text):
         return
     best = min(_seconds(text) for _ in range(5))
-    assert best < 0.1  # some ms on an idle machine; the bound leaves room for a busy one
+    assert best < 0.1  # some ms
 
 
 def _seconds(text: str) -> float:
     parser = Parser()
-    started = time.perf_counter()
+    started = time.thread_time()
     parser.parse(text)
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 @pytest.mark.parametrize(

@@ -294,13 +294,13 @@ HOSTILE = {
 def test_a_hostile_body_gets_an_answer_soon(shape: str) -> None:
     text = f"BEGIN {HOSTILE[shape]} END"
     assert len(text) <= 16_384
-    started = time.perf_counter()
+    started = time.thread_time()
     found = Analysis(LIBRARY).plpgsql(text)
-    assert time.perf_counter() - started < 1.5
+    assert time.thread_time() - started < 1.5
     assert all(part.effects or part.relations or part.functions for part in found)
-    started = time.perf_counter()
+    started = time.thread_time()
     parsed = Parser().parse(f"DO $gate${text}$gate$")
-    assert time.perf_counter() - started < 1.5
+    assert time.thread_time() - started < 1.5
     assert parsed.statements[0].kind in ("DoStmt", "")
 
 

@@ -18,6 +18,7 @@ from appliance.store import accounts, identities, sign_ins
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from appliance.store.identities import IdentitySpec
+from tests.harness.polling import promised
 from tests.web.serving import Running, serving
 
 BY = Actor("test", "shell")
@@ -41,7 +42,7 @@ def open_feed(running: Running, store: Store) -> http.client.HTTPResponse:
 def test_it_ends_when_its_parent_was_killed(tmp_path: Path, sqlite_store: Store) -> None:
     with serving(tmp_path) as running:
         os.close(running.life)
-        assert running.process.wait(15) == 0
+        assert running.process.wait(30) == 0
 
 
 def test_an_open_stream_ends_when_it_is_told_to_end(tmp_path: Path, sqlite_store: Store) -> None:
@@ -50,8 +51,8 @@ def test_an_open_stream_ends_when_it_is_told_to_end(tmp_path: Path, sqlite_store
         begun = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
         answer.read()
-        assert running.process.wait(15) == 0
-        assert time.monotonic() - begun < 10  # far below the time after which it is killed
+        assert running.process.wait(30) == 0
+        assert time.monotonic() - begun < 15  # far below the time after which it is killed
 
 
 def test_a_stream_ends_when_its_sign_in_does(tmp_path: Path, sqlite_store: Store) -> None:
@@ -74,12 +75,12 @@ def test_checking_a_password_does_not_hold_up_other_pages(
         waits = []
         while not all(future.done() for future in done):
             begun = time.monotonic()
-            connection = http.client.HTTPConnection(place, timeout=20)
+            connection = http.client.HTTPConnection(place, timeout=30)
             connection.request("GET", "/healthz")
             assert connection.getresponse().status == 200
             waits.append(time.monotonic() - begun)
         assert [future.result() for future in done] == [303] * 3
-        assert sorted(waits)[len(waits) // 2] < 0.3
+        assert sorted(waits)[len(waits) // 2] < promised(0.15)
 
 
 def _sign_in(place: str) -> int:
@@ -107,7 +108,7 @@ def test_it_speaks_tls_with_the_certificate_of_the_gateway(
         ]
         context = ssl.create_default_context(cafile=str(authority))
         connection = http.client.HTTPSConnection(
-            "localhost", place.port, timeout=10, context=context
+            "localhost", place.port, timeout=30, context=context
         )
         connection.request("GET", "/sign-in")
         answer = connection.getresponse()
