@@ -64,8 +64,9 @@ class Catalogs:
             pool = gevent.get_hub().threadpool
             box.catalog = pool.apply(self._load, (target, database))
             box.generation += 1
+            box.is_lost = False
         except GatepostError as error:
-            box.is_stale = True
+            box.is_stale = box.is_lost = True
             log.warning("the catalog cannot be read", target=target.name, error=str(error))
         finally:
             del self._under_way[key]

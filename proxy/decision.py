@@ -6,14 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from appliance.masking.mask_set import MaskRules
+from appliance.masking.values import MaskPlan
 from appliance.policy.engine import Policy
-from appliance.policy.verdict import Verdict
+from appliance.policy.verdict import Action, Verdict
 from appliance.sql.catalog import Catalog
-from appliance.sql.facts import Facts
+from appliance.sql.facts import EffectClass, Facts
+from appliance.sql.taint import Lineage
 from proxy.cache import Room, TwoGenerations
+from proxy.encodings import codec_of
 from proxy.refusal import Refusal
+from proxy.text_masks import Masked, MaskSets, dirties, with_mask
 
 _CACHE_ENTRIES = 2048
+_DURABLE_CLASSES = frozenset({EffectClass.DDL, EffectClass.DCL})
 
 
 class Need(Enum):
@@ -43,6 +49,15 @@ class Decision:
     parts: tuple[Verdict, ...] = ()  # of a script: each statement's, as it is recorded
     row_limits: tuple[int, ...] = ()  # above each of these numbers of rows other rules decide
     slip: Refusal | None = None  # what the target says about it: it would not run at all
+    mask: MaskPlan | None = None  # None: nothing masked for this identity is in reach
+    lineage: Lineage | None = None  # from which it is found again by other rules
+    declares: tuple[tuple[str, Lineage], ...] = ()  # the cursors that it makes
+
+    @property
+    def must_check(self) -> bool:
+        """Return whether its answers alone do not show that it means what was decided."""
+        mask = self.mask
+        return mask is not None and (mask.must_check or mask.copy is not None)
 
     @property
     def is_single(self) -> bool:
@@ -56,6 +71,8 @@ class CatalogBox:
     catalog: Catalog | None = None
     generation: int = 0
     is_stale: bool = True
+    is_lost: bool = False  # it could not be read again when it was to be
+    masks: MaskSets = field(default_factory=MaskSets)
 
 
 @dataclass(slots=True)
@@ -66,6 +83,7 @@ class Precedents:
     depends_on_objects: bool
     make_policy: Callable[[], Policy]  # another one like it, for a thread of its own
     room: Room  # for all that is remembered
+    masking: MaskRules | None = None  # None: no masking rule bites the identity here
     caches: dict[object, TwoGenerations[bytes | str, Decision]] = field(default_factory=dict)
 
     def cache(self, key: object) -> TwoGenerations[bytes | str, Decision]:
@@ -90,3 +108,54 @@ def parts_of(facts: Facts, verdict: Verdict) -> tuple[Verdict, ...]:
         replace(verdict, decisions=tuple(made[id(e)] for e in s.effects if id(e) in made))
         for s in facts.statements
     )
+
+
+def decision_of(facts: Facts, policy: Policy, masked: Masked) -> Decision:
+    """Return what is to be done with a text that means this and may show that."""
+    refused = _encoding_refusal(facts)
+    if refused:
+        facts = Facts(facts.statements, refusal=refused)
+    verdict = with_mask(policy.decide(facts), masked.plan)
+    statements = facts.statements
+    ends = any(s.transaction in ("commit", "rollback", "rollback_to") for s in statements)
+    is_dirtying = any(map(dirties, statements))
+    classes = {effect.cls for s in statements for effect in s.effects}
+    return Decision(
+        facts,
+        verdict,
+        barrier=ends
+        or is_dirtying
+        or bool(masked.declares)
+        or any(
+            s.prepares is not None
+            or s.copy == "in"  # the target takes for data whatever follows
+            or (s.changes_state and s.transaction not in ("begin", "savepoint", "release"))
+            for s in statements
+        ),
+        dirties=is_dirtying,
+        ends_transaction=ends,
+        has_ddl=EffectClass.DDL in classes or EffectClass.UNKNOWN in classes,
+        durable=bool(classes & _DURABLE_CLASSES),
+        parts=parts_of(facts, verdict),
+        row_limits=policy.row_limits(facts),
+        mask=masked.plan,
+        lineage=masked.lineage,
+        declares=masked.declares,
+    )
+
+
+def unreadable(codec: str) -> Decision:
+    """Return the no to a text that is not in the session's encoding."""
+    reason = f"the text is not valid in the session's client_encoding ({codec})"
+    facts = Facts((), refusal=reason)
+    return Decision(facts, Verdict(Action.BLOCK, "builtin:readable-text", reason))
+
+
+def _encoding_refusal(facts: Facts) -> str:
+    for statement in facts.statements:
+        for name, value in ((c.name, c.value) for c in statement.settings):
+            if name != "client_encoding" or value is None or value.upper() == "DEFAULT":
+                continue
+            if codec_of(value) is None:
+                return f"client_encoding {value[:40]} cannot be read safely: use UTF8"
+    return ""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from appliance.masking.mask_set import MaskRules, MaskSet
 from appliance.policy.engine import Policy
-from appliance.policy.verdict import Action, Verdict
 from appliance.recording.recorder import PreparedText, prepare
 from appliance.sql.catalog import Catalog, SessionState
-from appliance.sql.facts import EffectClass, Facts, NameContext
+from appliance.sql.facts import Facts, NameContext
 from appliance.sql.parser import Parsed, Parser
 from appliance.sql.resolve import resolve
 from appliance.sql.skeleton import skeleton
 from proxy.cache import TwoGenerations
-from proxy.decision import CatalogBox, Decision, Need, Precedents, parts_of
+from proxy.decision import CatalogBox, Decision, Need, Precedents, decision_of, unreadable
 from proxy.encodings import codec_of
+from proxy.text_masks import UNMASKED, Masked, MaskSets, TextMasks, again, is_shared, with_mask
 
-# Settings on which the meaning of a name depends.
-_NAME_SETTINGS = frozenset({"search_path", "role", "session_authorization", "all"})
-_DURABLE_CLASSES = frozenset({EffectClass.DDL, EffectClass.DCL})
 _CACHED_TEXT = 16 << 10  # bytes; larger texts are parsed again rather than kept
 
 
@@ -43,8 +41,11 @@ class Judge:
         box: CatalogBox,
         prepared: Mapping[str, Facts],
         role: str,
+        text_masks: TextMasks | None = None,
     ) -> None:
         """``choose`` returns the precedents for an acting role, by the worker's newest snapshot."""
+        self._text_masks = text_masks or TextMasks()
+        self._own_masks = MaskSets()  # by the catalog as only the session itself sees it
         self._parser = parser
         self._choose = choose
         self._prepared = prepared
@@ -87,6 +88,38 @@ class Judge:
     def catalog(self) -> Catalog | None:
         """Return the catalog by which names were resolved last."""
         return self._overlay or self._box.catalog
+
+    @property
+    def masking(self) -> MaskRules | None:
+        """Return the masking rules that bite; None = none does, so nothing is masked."""
+        return self._precedents.masking
+
+    @property
+    def masks(self) -> MaskSet | None:
+        """Return the masks by the rules and the catalog of now; None = nobody knows, or none."""
+        rules, catalog = self._precedents.masking, self._known_catalog()
+        if rules is None or catalog is None:
+            return None
+        sets = self._box.masks if self._overlay is None else self._own_masks
+        return sets.of(rules, catalog)
+
+    def masked_again(self, decision: Decision) -> Decision:
+        """Return what was decided on names that were bound before, by the masks of now."""
+        rules = self._precedents.masking
+        if rules is None:
+            return replace(decision, mask=None)
+        masks, made = self.masks, Masked()
+        if masks is None:
+            made = self._text_masks.of("", decision.facts, rules, None, None, self._names({}))
+        elif decision.lineage is not None or masks.reaches(decision.facts):
+            made = Masked(again(decision.lineage, decision.facts, rules, masks))
+        return replace(decision, mask=made.plan, verdict=with_mask(decision.verdict, made.plan))
+
+    def _known_catalog(self) -> Catalog | None:
+        """Return the catalog; None where it was to be read again and could not be."""
+        if self._overlay is not None:
+            return self._overlay
+        return None if self._box.is_lost else self._box.catalog
 
     @property
     def temp_views(self) -> Mapping[str, str]:
@@ -187,7 +220,7 @@ class Judge:
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
-            return self._unreadable()
+            return unreadable(self._codec)
         key = skeleton(text) if len(raw) <= _CACHED_TEXT else None
         if key is not None:
             hit = self._free.get(key)
@@ -196,14 +229,14 @@ class Judge:
             if hit is not None:
                 return hit
         parsed = self._parsed(raw, text)
-        return Need.PARSE if parsed is None else self._resolve(raw, key, parsed, can_ask)
+        return Need.PARSE if parsed is None else self._resolve(raw, text, key, parsed, can_ask)
 
     def decide_slowly(self, raw: bytes) -> None:
         """Decide a large text as far as it can be now; blocking: called off the loop."""
         text = raw.decode(self._codec, "replace")
         context = self._context()
         parsed = self._parser.parse(text)
-        decision = self._decision(self._facts(parsed), self._precedents.make_policy())
+        decision = self._decision(text, self._facts(parsed), self._precedents.make_policy())
         self._slow = _Slow(raw, parsed, context, decision)
         self._long_texts.put((self._codec, raw), prepare(text))
 
@@ -242,7 +275,7 @@ class Judge:
         return self._parser.parse(text)
 
     def _resolve(
-        self, raw: bytes, key: str | None, parsed: Parsed, can_ask: bool
+        self, raw: bytes, text: str, key: str | None, parsed: Parsed, can_ask: bool
     ) -> Decision | Need:
         slow = self._slow if self._slow is not None and self._slow.raw == raw else None
         if slow is not None and slow.context != self._context():
@@ -263,16 +296,20 @@ class Judge:
                 return need
         self._slow = None
         self._asked_catalog = None
-        decision = slow.decision if slow else self._decision(facts, self._precedents.policy)
+        decision = slow.decision if slow else self._decision(text, facts, self._precedents.policy)
         private = any(s.executes is not None for s in facts.statements) or facts.needs_catalog
         private = private or self._is_lost
         # A rule on classes alone is not asked again when the search_path has changed.
         private = private or (facts.by_path and not self._precedents.depends_on_objects)
+        # What a cursor shows is the session's own. Masks are of one state of the catalog, and of
+        # one text: what passes on a value may depend on a literal.
+        private = private or (decision.mask is not None and not is_shared(facts))
         self._is_lost = False
         if not private and len(raw) <= _CACHED_TEXT:
-            cache = self._bound if bound else self._free
+            cache = self._bound if bound or self.masking is not None else self._free
             cache.put(raw, decision)
-            if key is not None and decision.is_single and not parsed.literal_sensitive:
+            is_of_shape = decision.is_single and not parsed.literal_sensitive
+            if key is not None and is_of_shape and decision.mask is None:
                 cache.put(key, decision)
         return decision
 
@@ -305,60 +342,19 @@ class Judge:
         if not (is_old or facts.needs_catalog) or self._asked_catalog == raw:
             return None  # asked and not found: what names relations stays unknown
         self._asked_catalog = raw
-        self.wants_newest = not self._precedents.policy.decide(facts).is_allow
+        policy = self._precedents.policy
+        self.wants_newest = self.masking is not None or not policy.decide(facts).is_allow
         return Need.CATALOG
 
-    def _decision(self, facts: Facts, policy: Policy) -> Decision:
-        refused = self._encoding_refusal(facts)
-        if refused:
-            facts = Facts(facts.statements, refusal=refused)
-        verdict = policy.decide(facts)
-        statements = facts.statements
-        ends = any(s.transaction in ("commit", "rollback", "rollback_to") for s in statements)
-        dirties = any(
-            s.changes_state
-            and not s.transaction
-            and (
-                s.kind != "VariableSetStmt"  # set_config() may stand beside anything else
-                or not s.settings
-                or any(c.name in _NAME_SETTINGS for c in s.settings)
-            )
-            for s in statements
-        )
-        classes = {effect.cls for s in statements for effect in s.effects}
-        return Decision(
-            facts,
-            verdict,
-            barrier=ends
-            or dirties
-            or any(
-                s.prepares is not None
-                or s.copy == "in"  # the target takes for data whatever follows
-                or (s.changes_state and s.transaction not in ("begin", "savepoint", "release"))
-                for s in statements
-            ),
-            dirties=dirties,
-            ends_transaction=ends,
-            has_ddl=EffectClass.DDL in classes or EffectClass.UNKNOWN in classes,
-            durable=bool(classes & _DURABLE_CLASSES),
-            parts=parts_of(facts, verdict),
-            row_limits=policy.row_limits(facts),
-        )
+    def _masked(self, text: str, facts: Facts) -> Masked:
+        rules = self._precedents.masking
+        if rules is None:
+            return UNMASKED
+        catalog, names = self._known_catalog(), self._names(self._prepared)
+        return self._text_masks.of(text, facts, rules, self.masks, catalog, names)
 
-    @staticmethod
-    def _encoding_refusal(facts: Facts) -> str:
-        for statement in facts.statements:
-            for name, value in ((c.name, c.value) for c in statement.settings):
-                if name != "client_encoding" or value is None or value.upper() == "DEFAULT":
-                    continue
-                if codec_of(value) is None:
-                    return f"client_encoding {value[:40]} cannot be read safely: use UTF8"
-        return ""
-
-    def _unreadable(self) -> Decision:
-        reason = f"the text is not valid in the session's client_encoding ({self._codec})"
-        facts = Facts((), refusal=reason)
-        return Decision(facts, Verdict(Action.BLOCK, "builtin:readable-text", reason))
+    def _decision(self, text: str, facts: Facts, policy: Policy) -> Decision:
+        return decision_of(facts, policy, self._masked(text, facts))
 
     def _rebind(self) -> None:
         self._generation = self._box.generation
