@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from appliance.declarative import apply_access, apply_identities, apply_settings, apply_targets
+from appliance.declarative import (
+    apply_access,
+    apply_identities,
+    apply_masking,
+    apply_settings,
+    apply_targets,
+)
 from appliance.declarative.document import Document
 from appliance.declarative.references import check_references
 from appliance.declarative.source import InvalidFile, Problems, child
@@ -116,6 +122,8 @@ def _carry_out(doing: Applying, document: Document) -> None:
         apply_access.grants(doing, document.grants)
     if document.policies is not None:
         apply_access.policies(doing, document.policies)
+    if document.masking is not None:
+        apply_masking.masking(doing, document.masking)
     apply_targets.drop_roles(doing, document.targets or ())
     if doing.options.prune:
         apply_targets.prune(doing, document.targets)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from appliance.entities import Limits, PolicyRule
+from appliance.entities import Limits, MaskingRule, PolicyRule
 from appliance.store.channels import SmtpSpec, WebhookSpec
 from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
@@ -77,6 +77,12 @@ class RuleEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskingEntry:
+    path: str
+    rule: MaskingRule
+
+
+@dataclass(frozen=True, slots=True)
 class SmtpEntry:
     path: str
     spec: SmtpSpec
@@ -123,3 +129,4 @@ class Document:
     grants: tuple[GrantEntry, ...] | None
     policies: tuple[RuleEntry, ...] | None
     settings: SettingsEntry | None
+    masking: tuple[MaskingEntry, ...] | None = None

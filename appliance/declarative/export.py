@@ -13,6 +13,8 @@ from appliance.entities import (
     IdentityStatus,
     Limits,
     MailSecurity,
+    MaskingRule,
+    MaskMode,
     PolicyRule,
     ProfileMode,
     Settings,
@@ -56,6 +58,7 @@ def export(store: Store, now: datetime) -> str:
         # what an approver gave for a time is no configuration
         "grants": [_grant(grant) for grant in snapshot.grants if not grant.is_time_boxed],
         "policies": [_policy(rule) for rule in snapshot.rules],
+        "masking": [_masking(rule) for rule in snapshot.masking],
         "settings": _settings(snapshot),
     }
     return _HEAD + yaml.dump(
@@ -97,6 +100,7 @@ def _target(target: Target) -> dict[str, Any]:
         "durability": target.durability.value if target.durability else None,
         "sslrootcert": target.sslrootcert,
         "catalog_role": target.catalog_role,
+        "safe_functions": list(target.safe_functions),
     }
     roles = [
         _short(
@@ -194,6 +198,21 @@ def _policy(rule: PolicyRule) -> dict[str, Any]:
             "message": rule.message,
         }
     )
+    return found | ({} if rule.enabled else {"enabled": False})
+
+
+def _masking(rule: MaskingRule) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": rule.name,
+        "target": rule.target,
+        "columns": list(rule.columns),
+        "method": rule.method.value,
+    }
+    if rule.value is not None:
+        found["value"] = rule.value
+    if rule.mode is not MaskMode.LENIENT:
+        found["mode"] = rule.mode.value
+    found |= _short({"exempt": list(rule.exempt)})
     return found | ({} if rule.enabled else {"enabled": False})
 
 

@@ -12,10 +12,12 @@ from appliance.declarative.document import (
     GrantEntry,
     GroupEntry,
     IdentityEntry,
+    MaskingEntry,
     RoleEntry,
     RuleEntry,
     TargetEntry,
 )
+from appliance.declarative.reading_masking import read_masking
 from appliance.declarative.reading_settings import (
     environment_name,
     one_at_most,
@@ -30,7 +32,7 @@ from appliance.entities import PermissionRole, PolicyRule, ProfileMode
 from appliance.errors import Invalid
 from appliance.hours import parse_hours
 from appliance.identity.credentials import parse_label
-from appliance.store import grants, identities, names, rules, targets
+from appliance.store import grants, identities, masking_rules, names, rules, targets
 
 MASKING = "masking rules are"
 FEDERATED = "federated credentials are"
@@ -69,6 +71,7 @@ def read_document(
         grants=_grants(top),
         policies=_entries(top, "policies", _policy, lambda entry: entry.rule.name),
         settings=read_settings(top),
+        masking=_entries(top, "masking", _masking, lambda entry: entry.rule.name),
     )
     top.end_of_keys()
     if not with_problems or any(error.field.startswith(_NAMING) for error in problems.found):
@@ -112,6 +115,7 @@ def _target(table: Table) -> TargetEntry | None:
         allow_md5=_or(table.flag("allow_md5"), False),
         allow_cleartext=_or(table.flag("allow_cleartext"), False),
         durability=table.text("durability"),
+        safe_functions=table.texts("safe_functions") or (),
     )
     listed = table.tables("roles")
     roles = None if listed is None else tuple(map(_role, listed))
@@ -269,6 +273,13 @@ def _policy(table: Table) -> RuleEntry | None:
     table.end_of_keys()
     _check(table, rules.checked, rule)
     return RuleEntry(table.path, rule)
+
+
+def _masking(table: Table) -> MaskingEntry | None:
+    entry = read_masking(table)
+    if entry is not None:
+        _check(table, masking_rules.checked, entry.rule)
+    return entry
 
 
 def _check(table: Table, check: Callable[[Entry], object], spec: Entry) -> None:

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from appliance.declarative.document import Document, GrantEntry, IdentityEntry, RuleEntry
+from appliance.declarative.document import (
+    Document,
+    GrantEntry,
+    IdentityEntry,
+    MaskingEntry,
+    RuleEntry,
+)
 from appliance.declarative.source import Problems
 from appliance.entities import IdentityKind, IdentityStatus, Snapshot
 from appliance.store import accounts, snapshots
@@ -44,6 +50,8 @@ def check_references(doing: Applying, document: Document) -> None:
     every_role = frozenset(name for roles in known.roles.values() for name in roles)
     for rule in document.policies or ():
         _check_rule(problems, known, every_role, rule)
+    for masking in document.masking or ():
+        _check_masking(problems, known, masking)
     problems.raise_if_any()
 
 
@@ -128,6 +136,12 @@ def _check_rule(
         _check(problems, f"{path}.roles[{index}]", name, every_role, "upstream role")
     if rule.approvers is not None:
         _check_approvers(problems, known, f"{path}.approvers", rule.approvers)
+
+
+def _check_masking(problems: Problems, known: Known, entry: MaskingEntry) -> None:
+    for index, who in enumerate(entry.rule.exempt):
+        _check_who(problems, known, f"{entry.path}.exempt[{index}]", who)
+    _check(problems, f"{entry.path}.target", entry.rule.target, known.roles, "target")
 
 
 def _check_approvers(problems: Problems, known: Known, path: str, who: str) -> None:
