@@ -6,6 +6,7 @@ Pure. Whatever is not understood is masked whole or refused, never passed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Protocol
 
@@ -51,9 +52,19 @@ class _Planner:
         opaque = self._unsafe(lineage.opaque)
         scrubs = bool(self._of(lineage.reached) or opaque or lineage.unknown)
         if lineage.outputs is None:
-            return MaskPlan(None, scrubs_errors=True) if scrubs else MaskPlan(())
+            return self._standing(MaskPlan(None if scrubs else (), scrubs_errors=scrubs))
         outputs = tuple(self._output(name, value) for name, value in lineage.outputs)
-        return MaskPlan(outputs, scrubs_errors=scrubs)
+        return self._standing(MaskPlan(outputs, scrubs_errors=scrubs))
+
+    def _standing(self, made: MaskPlan) -> MaskPlan:
+        lineage = self._lineage
+        computed = any(output.origin in (None, (0, 0)) for output in made.outputs or ())
+        return replace(
+            made,
+            depends=tuple(sorted(lineage.depends)),
+            must_check=lineage.is_bound or (computed and bool(lineage.relations)),
+            copy=lineage.copy,
+        )
 
     def _refusal(self) -> MaskPlan | None:  # noqa: C901 - a list of cases
         lineage = self._lineage

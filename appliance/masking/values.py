@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from appliance.sql.copy_options import CopyOptions
+from appliance.sql.dependencies import Dependency
+
+__all__ = [
+    "ColumnMask",
+    "CopyOptions",
+    "Dependency",
+    "MaskPlan",
+    "Method",
+    "OutputPlan",
+]
+
 
 class Method(StrEnum):
     """How a value is replaced; the contract says what each gives for which type."""
@@ -56,6 +68,9 @@ class MaskPlan:
     ``refusal``: "" or why it cannot run for this identity, with ``hint`` saying how to write it so
     that it does. ``outputs``: None = not known one by one: every output is replaced whole.
     ``scrubs_errors``: something masked is in reach, so errors and notices lose their values.
+    ``depends``: what the plan was made from; ``standing`` asks whether it still is so.
+    ``must_check``: computed outputs, writes, views or functions are in reach: what the target says
+    about its result would not show that they have changed. ``copy``: of COPY … TO STDOUT.
     """
 
     outputs: tuple[OutputPlan, ...] | None = ()
@@ -63,6 +78,9 @@ class MaskPlan:
     hint: str = ""
     rule: str = ""  # that the refusal names
     scrubs_errors: bool = False
+    depends: tuple[Dependency, ...] = ()
+    must_check: bool = False
+    copy: CopyOptions | None = None
 
     @property
     def is_untouched(self) -> bool:

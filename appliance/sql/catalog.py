@@ -24,6 +24,7 @@ from appliance.sql.catalog_rows import (
     rule_of,
 )
 from appliance.sql.catalog_sql import CATALOG_SQL, MAX_BODY, STATE_SQL
+from appliance.sql.dependencies import Kind
 from appliance.sql.facts import Facts, Name
 from appliance.sql.lexing import unreadable
 from appliance.sql.native import PgQuery
@@ -75,6 +76,7 @@ class Catalog:
             (target, (source, how)) for source, target, how in (r for r in references if r[2:])
         )
         self._marks = grouped((oid, mark) for oid, mark in value.get("marks") or ())
+        self._pins: dict[str, Any] = value.get("pins") or {}
         self._rules = grouped((row[0], rule_of(row)) for row in value.get("rules") or ())
         bodies = {oid: (text, names) for oid, text, names in value.get("bodies") or ()}
         functions = [function_of(row, bodies) for row in value.get("functions") or ()]
@@ -219,6 +221,11 @@ class Catalog:
         oids = sorted(f.oid for named in self._functions.values() for f in named)
         marks = orjson.dumps([(oid, self._marks.get(oid, ())) for oid in oids])
         return blake2b(marks, digest_size=16).hexdigest()
+
+    def pin(self, kind: Kind, name: str) -> str:
+        """Return what the standing question must give for an object; "" for none of that name."""
+        found = self._pins.get(kind.value) or {}
+        return str((found if kind is Kind.CASTS else found.get(name)) or "")
 
     @property
     def has_operators(self) -> bool:

@@ -7,17 +7,10 @@ PostgreSQL 12 to 18, need no rights but CONNECT, and change nothing.
 
 from __future__ import annotations
 
-import re
+from appliance.sql.catalog_pins import FIRST_USER_OID, PINS, qualified
 
-# Operators that the texts below use, between spaces.
-_OPERATOR = re.compile(r" (=|<>|>=|>|~|!~|->>|->) ")
-_FIRST_USER_OID = 16384
 MAX_TREE = 262_144  # characters of a view's tree, whose text is read too
 MAX_BODY = 16384  # characters of a function's body that is read; what is larger is unknown
-
-
-def _qualified(text: str) -> str:
-    return _OPERATOR.sub(r" OPERATOR(pg_catalog.\1) ", " ".join(text.split()))
 
 
 # A tree of a rule or of a body as the server keeps it names what it uses by OID, so nothing
@@ -37,7 +30,7 @@ def _functions(tree: str) -> str:
         ':(funcid|aggfnoid|winfnoid|opfuncid) ([0-9]+)', 'g') AS r(p)
       JOIN pg_catalog.pg_proc p ON p.oid = r.p[2]::pg_catalog.oid
       JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-      WHERE p.oid >= {_FIRST_USER_OID}::pg_catalog.oid OR p.provolatile <> 'i')"""  # noqa: S608
+      WHERE p.oid >= {FIRST_USER_OID}::pg_catalog.oid OR p.provolatile <> 'i')"""  # noqa: S608
 
 
 def _mark(text: str) -> str:
@@ -49,8 +42,9 @@ def _mark(text: str) -> str:
 
 _COMMANDS = "commandType"
 
-CATALOG_SQL = _qualified(f"""
+CATALOG_SQL = qualified(f"""
 SELECT pg_catalog.json_build_object(
+  'pins', {PINS},
   'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   'encoding', pg_catalog.getdatabaseencoding(),
   'database', pg_catalog.current_database(),
@@ -60,7 +54,7 @@ SELECT pg_catalog.json_build_object(
   'relations', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        c.oid::pg_catalog.int8, n.nspname, c.relname, c.relkind,
        COALESCE(i.indrelid, t.oid, 0)::pg_catalog.int8,
-       CASE WHEN c.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+       CASE WHEN c.oid >= {FIRST_USER_OID}::pg_catalog.oid
              AND c.relkind = ANY (ARRAY['r','p','v','m','f','c']::pg_catalog."char"[])
        THEN (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attnum, a.attname,
                CASE WHEN tn.nspname = 'pg_catalog' THEN ty.typname::pg_catalog.text
@@ -75,7 +69,7 @@ SELECT pg_catalog.json_build_object(
      LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
      LEFT JOIN pg_catalog.pg_class t ON t.reltoastrelid = c.oid AND c.relkind = 't'
      WHERE n.nspname !~ '^pg_(toast_)?temp_'
-       AND (c.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+       AND (c.oid >= {FIRST_USER_OID}::pg_catalog.oid
          OR c.relkind = ANY (ARRAY['r','v']::pg_catalog."char"[]))),
   'inherits', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        h.inhrelid::pg_catalog.int8, h.inhparent::pg_catalog.int8))
@@ -95,7 +89,7 @@ SELECT pg_catalog.json_build_object(
   'views', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.ev_class::pg_catalog.int8,
        pg_catalog.pg_get_viewdef(r.ev_class)))
      FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
-     WHERE r.ev_type = '1' AND r.ev_class >= {_FIRST_USER_OID}::pg_catalog.oid
+     WHERE r.ev_type = '1' AND r.ev_class >= {FIRST_USER_OID}::pg_catalog.oid
        AND c.relkind = ANY (ARRAY['v','m']::pg_catalog."char"[])
        AND {MAX_TREE} > pg_catalog.length(r.ev_action::pg_catalog.text)),
   'generated', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
@@ -114,7 +108,7 @@ SELECT pg_catalog.json_build_object(
        n.nspname, t.typname, t.typtype, t.typelem::pg_catalog.int8,
        t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8))
      FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-     WHERE t.oid >= {_FIRST_USER_OID}::pg_catalog.oid AND n.nspname !~ '^pg_(toast|temp_)'),
+     WHERE t.oid >= {FIRST_USER_OID}::pg_catalog.oid AND n.nspname !~ '^pg_(toast|temp_)'),
   'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        n.nspname, p.proname, p.pronargs, l.lanname, p.provolatile,
        CASE WHEN l.lanname = 'sql' AND p.prosrc <> '' THEN p.prosrc END,
@@ -139,13 +133,13 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang
      WHERE n.nspname !~ '^pg_temp_'
-       AND (p.oid >= {_FIRST_USER_OID}::pg_catalog.oid OR n.nspname = 'information_schema')),
+       AND (p.oid >= {FIRST_USER_OID}::pg_catalog.oid OR n.nspname = 'information_schema')),
   'bodies', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(p.oid::pg_catalog.int8,
        CASE WHEN pg_catalog.length(p.prosrc) > {MAX_BODY} THEN NULL ELSE p.prosrc END,
        p.proargnames))
      FROM pg_catalog.pg_proc p
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-     WHERE l.lanname = 'plpgsql' AND p.oid >= {_FIRST_USER_OID}::pg_catalog.oid),
+     WHERE l.lanname = 'plpgsql' AND p.oid >= {FIRST_USER_OID}::pg_catalog.oid),
   'operators', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
        n.nspname, o.oprname, fn.nspname, p.proname, l.lanname))
      FROM pg_catalog.pg_operator o
@@ -153,7 +147,7 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_proc p ON p.oid = o.oprcode::pg_catalog.oid
      JOIN pg_catalog.pg_namespace fn ON fn.oid = p.pronamespace
      JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-     WHERE o.oid >= {_FIRST_USER_OID}::pg_catalog.oid),
+     WHERE o.oid >= {FIRST_USER_OID}::pg_catalog.oid),
   'types', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(n.nspname, t.typname,
        EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k
          JOIN pg_catalog.pg_depend d ON d.objid = k.oid
@@ -161,10 +155,10 @@ SELECT pg_catalog.json_build_object(
            AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
          WHERE k.contypid = t.oid)
        OR EXISTS (SELECT 1 FROM pg_catalog.pg_cast x
-         WHERE x.castfunc >= {_FIRST_USER_OID}::pg_catalog.oid AND x.casttarget = t.oid)))
+         WHERE x.castfunc >= {FIRST_USER_OID}::pg_catalog.oid AND x.casttarget = t.oid)))
      FROM pg_catalog.pg_type t
      JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-     WHERE t.oid >= {_FIRST_USER_OID}::pg_catalog.oid AND t.typelem = 0::pg_catalog.oid
+     WHERE t.oid >= {FIRST_USER_OID}::pg_catalog.oid AND t.typelem = 0::pg_catalog.oid
        AND t.typtype <> 'c' AND n.nspname !~ '^pg_temp_'),
   'casts', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
        t.typname, n.nspname, p.proname))
@@ -177,7 +171,7 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_type t ON t.oid = f.type
      JOIN pg_catalog.pg_proc p ON p.oid = f.func
      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-     WHERE f.func >= {_FIRST_USER_OID}::pg_catalog.oid),
+     WHERE f.func >= {FIRST_USER_OID}::pg_catalog.oid),
   'active', (SELECT pg_catalog.json_agg(DISTINCT a.oid::pg_catalog.int8) FROM (
        SELECT g.tgrelid AS oid FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal
        UNION SELECT s.polrelid FROM pg_catalog.pg_policy s
@@ -195,8 +189,8 @@ SELECT pg_catalog.json_build_object(
            AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
        UNION SELECT a.attrelid FROM pg_catalog.pg_attribute a
          JOIN pg_catalog.pg_constraint k ON k.contypid = a.atttypid
-         WHERE a.attnum > 0 AND a.attrelid >= {_FIRST_USER_OID}::pg_catalog.oid
-           AND k.contypid >= {_FIRST_USER_OID}::pg_catalog.oid
+         WHERE a.attnum > 0 AND a.attrelid >= {FIRST_USER_OID}::pg_catalog.oid
+           AND k.contypid >= {FIRST_USER_OID}::pg_catalog.oid
      ) a WHERE a.oid <> 0::pg_catalog.oid),
   'marks', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(m.oid::pg_catalog.int8, m.mark)
        ORDER BY m.oid, m.mark)
@@ -204,12 +198,12 @@ SELECT pg_catalog.json_build_object(
     _mark('''(pg_catalog.to_jsonb(p)
              OPERATOR(pg_catalog.-) 'proacl'::pg_catalog.text)::pg_catalog.text''')
 } AS mark
-           FROM pg_catalog.pg_proc p WHERE p.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+           FROM pg_catalog.pg_proc p WHERE p.oid >= {FIRST_USER_OID}::pg_catalog.oid
        UNION ALL SELECT r.ev_class, {
     _mark('''pg_catalog.concat(r.rulename, r.ev_type,
              r.ev_enabled, r.is_instead, r.ev_qual, r.ev_action)''')
 }
-           FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= {_FIRST_USER_OID}::pg_catalog.oid
+           FROM pg_catalog.pg_rewrite r WHERE r.ev_class >= {FIRST_USER_OID}::pg_catalog.oid
        UNION ALL SELECT g.tgrelid, {
     _mark('''pg_catalog.concat(g.tgname, g.tgtype, g.tgenabled, g.tgattr, g.tgargs, g.tgqual,
              pg_catalog.to_jsonb(t) OPERATOR(pg_catalog.-) 'proacl'::pg_catalog.text)''')
@@ -230,7 +224,7 @@ SELECT pg_catalog.json_build_object(
              (SELECT pg_catalog.json_agg(pg_catalog.concat(d.adnum, d.adbin) ORDER BY d.adnum)
               FROM pg_catalog.pg_attrdef d WHERE d.adrelid = c.oid))''')
 }
-           FROM pg_catalog.pg_class c WHERE c.oid >= {_FIRST_USER_OID}::pg_catalog.oid
+           FROM pg_catalog.pg_class c WHERE c.oid >= {FIRST_USER_OID}::pg_catalog.oid
              AND c.relkind = ANY (ARRAY['r','p','f']::pg_catalog."char"[])) m),
   'roles', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(r.rolname, r.rolsuper,
        r.rolcanlogin, pg_catalog.pg_has_role(CURRENT_USER, r.oid, 'MEMBER')))
@@ -238,7 +232,7 @@ SELECT pg_catalog.json_build_object(
 )::pg_catalog.text
 """)  # noqa: S608
 
-STATE_SQL = _qualified("""
+STATE_SQL = qualified("""
 SELECT pg_catalog.json_build_object(
   'path', pg_catalog.current_schemas(true),
   'search_path', pg_catalog.current_setting('search_path'),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
 from appliance.sql.analysis import is_slow
 from appliance.sql.builtins import builtins
 from appliance.sql.catalog import Catalog
+from appliance.sql.copy_options import copy_options
 from appliance.sql.facts import Name, NameContext
 from appliance.sql.lexing import unreadable
 from appliance.sql.lineage_from import NotKnownError
@@ -155,6 +157,8 @@ class _Statement:
             relations=frozenset(reader.relations),
             prepares=prepares,
             declares=declares,
+            depends=frozenset(reader.depends),
+            is_bound=reader.is_bound or bool(reader.writes or table.is_open),
         )
 
     def _later(
@@ -177,6 +181,8 @@ class _Statement:
             inner.inspects,
             inner.names,
             relations=inner.relations,
+            depends=inner.depends,
+            is_bound=True,
         )
 
     def _named(self, known: Mapping[str, Lineage], name: str, what: str) -> Lineage:
@@ -188,10 +194,16 @@ class _Statement:
     def _copy(self, body: Node) -> Lineage:
         if body.get("is_program") or body.get("filename"):
             return Lineage(forbidden="COPY to or from a file or program")
-        if "query" in body:
-            return self._of(self._reader.top(body["query"]))
         if body.get("is_from"):
             return Lineage()
+        options = copy_options(body.get("options", []))
+        if options is None:
+            return Lineage(forbidden="COPY with options that are not known")
+        query = body.get("query")
+        found = self._of(self._reader.top(query)) if query else self._copied(body)
+        return replace(found, copy=options, is_bound=True)
+
+    def _copied(self, body: Node) -> Lineage:
         level = Level(None)
         relation = body["relation"]
         # COPY of a table shows its own rows and none of its children's.
@@ -220,7 +232,7 @@ class _Statement:
             writes = tuple(Write(_COPYING[tag], value) for _, value in found.outputs or ())
             if found.outputs is None:
                 return Lineage(None, unknown="what it copies is not known")
-            return Lineage((), found.used, found.reached, found.opaque, writes, found.inspects)
+            return replace(found, outputs=(), writes=writes, is_bound=True)
         table = self._reader.top(query)
         # A view shows later what it can reach: another definition of a function, other rows.
         values = [value for _, value in table.columns]
@@ -243,6 +255,7 @@ class _Statement:
                 pending += value.values()
                 if "relname" in value:
                     meaning = reader.scope.relation(range_name(value))
+                    reader.meant(range_name(value), meaning)
                     found |= {relation.oid for relation in meaning.relations}
                 if "items" in value and isinstance(value["items"], list):
                     found |= self._listed(value["items"])
@@ -253,6 +266,8 @@ class _Statement:
             opaque=frozenset(reader.opaque),
             inspects=frozenset(reader.inspects),
             names=frozenset(found),
+            depends=frozenset(reader.depends),
+            is_bound=True,
         )
 
     def _listed(self, items: list[Node]) -> set[int]:

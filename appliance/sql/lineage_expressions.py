@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from appliance.sql.builtins import Builtins
+from appliance.sql.dependencies import Dependency, Kind, path_pin
 from appliance.sql.facts import Name
 from appliance.sql.lineage_calls import (
     BOOLEAN_FUNCTIONS,
@@ -85,9 +86,20 @@ class Expressions:
         self.writes: list[Write] = []
         # In a view: the functions that its tree calls; bare names mean those.
         self.called: frozenset[str] | None = None
+        self.depends: set[Dependency] = set()
+        self.is_bound = False
 
     def query(self, node: Node, parent: Level | None) -> Table:
         raise NotImplementedError
+
+    def depend(self, kind: Kind, name: str) -> None:
+        """Note that the statement's meaning rests on all objects of that name."""
+        self.is_bound = True
+        pin = self.catalog.pin(kind, name)
+        self.depends.add(Dependency(kind, name, pin))
+        if pin and self.scope.path is not None:  # which of them is meant, the path decides
+            path = path_pin(self.scope.path)
+            self.depends.add(Dependency(Kind.PATH, "", path))
 
     def use(self, taint: Taint) -> Taint:
         """Note that something else than a plain output looks at a value."""
@@ -176,6 +188,8 @@ class Expressions:
         if not names:
             return CONSTANT
         name = names[-1]
+        self.depend(Kind.TYPE, name)
+        self.depend(Kind.CASTS, "")
         opaque = {str(found) for found in self.catalog.behind_type(name)}
         if name in self.catalog.active_types:
             opaque.add(f"type {name}")
@@ -188,6 +202,7 @@ class Expressions:
         names = strings(node.get("name"))
         kind = node.get("kind", "")
         name = name_of(names)
+        self.depend(Kind.OPERATOR, name.name)
         users = [
             operator
             for operator in self.catalog.operators(name.name)
@@ -257,6 +272,7 @@ class Expressions:
 
     def _called(self, schema: str | None, name: str, values: Taint) -> frozenset[str]:
         """Return the code of users that a call runs; note what it inspects or sends."""
+        self.depend(Kind.FUNCTION, name)
         if self.called is not None:
             found = {called for called in self.called if called.rpartition(".")[2] == name}
             users = {called for called in found if not called.startswith("pg_catalog.")}

@@ -9,12 +9,14 @@ import orjson
 from appliance.sql.analysis import is_slow
 from appliance.sql.builtins import Builtins
 from appliance.sql.catalog import MAX_DEFINITION, Relation
+from appliance.sql.catalog_pins import FIRST_USER_OID
+from appliance.sql.dependencies import Dependency, Kind, is_temporary, quoted
 from appliance.sql.facts import Name
 from appliance.sql.lexing import unreadable
 from appliance.sql.lineage_calls import SINGLE, WATCHED
 from appliance.sql.lineage_expressions import Expressions
 from appliance.sql.lineage_names import Level, Source, Table
-from appliance.sql.lookup import Scope
+from appliance.sql.lookup import Found, Scope
 from appliance.sql.native import GrammarError, PgQuery
 from appliance.sql.taint import CLEAN, Named, Taint, computed, merged
 from appliance.sql.walker import Node, name_of, range_name, strings
@@ -103,6 +105,7 @@ class Froms(Expressions):
                 raise NotKnownError(f"what {name} means in a view's definition is not known")
             return self.relation(exact[0], inherits)
         meaning = self.scope.relation(name)
+        self.meant(name, meaning)
         if meaning.doubt and meaning.relations:
             raise NotKnownError(f"what {name} means is not known: {meaning.doubt}")
         several = len(meaning.relations) + len(meaning.views)
@@ -117,9 +120,26 @@ class Froms(Expressions):
             return Source([], CLEAN)  # a temporary table: nothing masked gets into one
         raise NotKnownError(f"no relation {name} is known")
 
+    def meant(self, name: Name, meaning: Found) -> None:
+        """Note what a name of the text means now."""
+        schema = "pg_temp" if name.schema and is_temporary(name.schema) else name.schema
+        expected = "temp" if meaning.names else ""
+        for relation in meaning.relations:
+            expected = str(relation.oid)
+        self.depends.add(Dependency(Kind.NAME, quoted(schema, name.name), expected))
+
+    def pinned(self, oid: int) -> None:
+        """Note that a relation must be as it is now."""
+        if oid >= FIRST_USER_OID:
+            pin = self.catalog.pin(Kind.RELATION, str(oid))
+            self.depends.add(Dependency(Kind.RELATION, str(oid), pin))
+
     def relation(self, relation: Relation, inherits: bool = True) -> Source:
         """Return the columns of one relation."""
         self.relations.add(relation.oid)
+        self.pinned(relation.oid)
+        if relation.kind != "r" or self.catalog.children(relation.oid):
+            self.is_bound = self.is_bound or not relation.is_system
         watched = WATCHED.get(relation.name.name, frozenset())
         if relation.kind == "t":
             self.inspects.add(str(relation.name))
@@ -154,6 +174,8 @@ class Froms(Expressions):
             if child in seen:
                 continue
             seen.add(child)
+            if self.catalog.children(child):
+                self.pinned(child)
             todo += self.catalog.children(child)
             relation = self.catalog.by_oid(child)
             found |= {

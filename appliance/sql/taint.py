@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from appliance.sql.copy_options import CopyOptions
+from appliance.sql.dependencies import Dependency
+
 ColumnId = tuple[int, int]  # table OID, attribute number
 
 
@@ -95,8 +98,10 @@ class Lineage:
     looked at. ``reached``: every column in sight. ``inspects``: functions and relations that show
     what no lineage covers. ``forbidden``: "" or what it is that only an identity without masks may
     run (DO, CREATE FUNCTION …). ``names``: relations that a definition or utility names.
-    ``unknown``: "" or why nothing is known. ``prepares`` / ``declares``: under which name its
-    outputs can be asked for later (EXECUTE, FETCH).
+    ``unknown``: "" or why nothing is known. ``depends``: what it was read from, to be asked again;
+    ``is_bound``: where the target's RowDescription alone would not show a change of that.
+    ``prepares`` / ``declares``: under which name its outputs can be asked for later (EXECUTE,
+    FETCH). ``copy``: how COPY … TO STDOUT writes.
     """
 
     outputs: tuple[Named, ...] | None = ()
@@ -111,3 +116,6 @@ class Lineage:
     prepares: str | None = None
     declares: str | None = None
     relations: frozenset[int] = field(default_factory=frozenset)
+    depends: frozenset[Dependency] = frozenset()
+    is_bound: bool = False
+    copy: CopyOptions | None = None
