@@ -353,11 +353,9 @@ class Connection:
         self.close(words.reason, gently=True)
 
     def _broken(self, error: ProtocolError) -> None:
-        if error.peer == "client":
-            self._say_and_close(last_words.broken_by_client(error.message))
-        else:
+        if error.peer == "upstream":
             log.error("the target broke the protocol", session=self.id, error=error.message)
-            self._say_and_close(last_words.broken_by_target())
+        self._say_and_close(last_words.of_error(error))
 
     def _crashed(self) -> None:
         log.exception("a session failed inside the gateway", session=self.id)

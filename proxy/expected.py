@@ -52,3 +52,5 @@ def note_executed(session: Session, item: InFlight) -> None:
     """Take note of what may have changed by what ran, or began to."""
     if item.decision is not None and item.refusal is None:
         session.judge.finished(item.decision)
+        if session.screen.rules is not None:
+            session.screen.ran(item)

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import JournalUnavailable
 from appliance.recording.recorder import State
-from proxy import refusal
+from proxy import refusal, scrubbing
 from proxy.expected import DROP, FORWARD, note_executed
 from proxy.inflight import InFlight, Kind
+from proxy.refusal import Refusal
 from proxy.wire.notices import parse_error_response
 
 if TYPE_CHECKING:
@@ -16,44 +17,52 @@ if TYPE_CHECKING:
 
 _BY_POLICY = "42501"
 _IDLE = ord("I")
+_ENDING = frozenset({"FATAL", "PANIC"})
 
 
 def error_response(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     body = bytes(view[pos + 5 : end])
-    error = parse_error_response(body)
-    if error.severity in ("FATAL", "PANIC"):
-        session.saw_fatal = True
     head = session.queue.head
+    passed, error = FORWARD, parse_error_response(body)
+    if session.screen.scrubs(head):
+        passed = scrubbing.error(body)
+        error = parse_error_response(passed[5:])
+    if error.severity in _ENDING:
+        session.saw_fatal = True
     if head is None:
-        return FORWARD  # the server ends the session on its own
+        return passed  # the server ends the session on its own
     session.queue.copy_in = False
-    result: bytes | None = FORWARD
     if head.refusal is not None and refusal.matches(head.refusal, body):
-        result = refusal.rewrite(head.refusal, body)
-        if head.refusal.sqlstate != _BY_POLICY and not head.is_noted:
-            for seq in head.records:  # the record takes a verdict's no for a 42501
-                session.outcome(seq, State.REFUSED, head, sqlstate=head.refusal.sqlstate)
+        result: bytes | None = _refused(session, head, head.refusal, body)
     else:
         _failed(session, head, error.sqlstate)
-        if head.own:
-            result = DROP
+        result = DROP if head.own else passed
     if session.status != _IDLE:
         session.failed = True
     if head.kind in (Kind.QUERY, Kind.FUNCTION, Kind.SYNC):
         if head.undo is not None:
             head.undo()
         return result
-    return _skip(session, head, result)
+    return _skip(session, head, result, passed)
 
 
-def _skip(session: Session, head: InFlight, result: bytes | None) -> bytes | None:
+def _refused(session: Session, head: InFlight, refused: Refusal, body: bytes) -> bytes:
+    if refused.sqlstate != _BY_POLICY and not head.is_noted:
+        for seq in head.records:  # the record takes a verdict's no for a 42501
+            session.outcome(seq, State.REFUSED, head, sqlstate=refused.sqlstate)
+    return refusal.rewrite(refused, body)
+
+
+def _skip(
+    session: Session, head: InFlight, result: bytes | None, passed: bytes | None
+) -> bytes | None:
     """Forget what the target skips up to the next Sync; return what the client gets."""
     skipped = session.queue.skip_to_sync()
     following = session.queue.head
     if following is None:
         session.skipping = True
     if head.own and (following is None or not following.own):
-        result = FORWARD  # it has failed the client's own batch: the client must know
+        result = passed  # it has failed the client's own batch: the client must know
     for item in skipped:
         _skipped(session, item, is_head=item is head)
     return result
@@ -62,6 +71,7 @@ def _skip(session: Session, head: InFlight, result: bytes | None) -> bytes | Non
 def _failed(session: Session, head: InFlight, sqlstate: str) -> None:
     """Journal what an error ended."""
     if head.own:
+        head.sqlstate = sqlstate
         return
     if head.kind is Kind.PARSE and head.prepared is not None and head.decision is not None:
         try:  # a text that the target could not parse has run nothing, but was tried

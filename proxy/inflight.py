@@ -33,7 +33,8 @@ class InFlight:
     ``own``: the gateway's own; its answers never reach the client.
     ``records``: the journal's numbers of the statements in it, in order; ``at``: the present one.
     ``undo``: restores the statement map when the server skips the message.
-    ``on_done``: called when it is answered or skipped.
+    ``on_done``: called when it is answered or skipped. ``on_description``: with the RowDescription
+    that an own Describe brought, before ``on_done``. ``sqlstate``: how an own exchange failed.
     """
 
     # Class attributes as defaults: most messages set one or two of them, on the hot path.
@@ -41,8 +42,10 @@ class InFlight:
     at = 0
     row: bytes | None = None  # the first DataRow of an own exchange
     bytes_out = 0
+    sqlstate = ""
     max_rows = 0
     is_noted = False  # its outcome is journaled: a refusal of what was held
+    scrubs = False  # its errors and notices lose their values whatever its decision says
     released_rule = ""  # the rule whose hold an approval ended: it may run
     released: Hold | None = None  # that hold
     refusal: Refusal | None = None
@@ -52,6 +55,7 @@ class InFlight:
     plan: ResultPlan | None = None
     undo: Callable[[], None] | None = None
     on_done: Callable[[], None] | None = None
+    on_description: Callable[[bytes], None] | None = None
 
     def __init__(self, kind: Kind, *, own: bool = False, started: float = 0.0) -> None:
         self.kind = kind

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from appliance.errors import ProtocolError
 from appliance.identity.login import Refused
+from proxy.results import RowTooLargeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,13 @@ class LastWords:
     def of(cls, refused: Refused) -> LastWords:
         """Return what a session is told that would not be let in any more."""
         return cls(refused.sqlstate, refused.message, refused.hint, refused.reason)
+
+
+def of_error(error: ProtocolError) -> LastWords:
+    """Return what a client is told whose session cannot go on after this."""
+    if isinstance(error, RowTooLargeError):
+        return row_too_large(error.size)
+    return broken_by_client(error.message) if error.peer == "client" else broken_by_target()
 
 
 def broken_by_client(what: str) -> LastWords:
@@ -55,4 +64,13 @@ def target_left(name: str) -> LastWords:
         f"gatepost: the target {name} closed the connection",
         "It may be restarting: connect again in a moment.",
         "target connection lost",
+    )
+
+
+def row_too_large(size: int) -> LastWords:
+    return LastWords(
+        "54000",
+        f"gatepost: a row of {size:,} bytes is too large to be masked; the session was ended",
+        "Select fewer large columns beside the masked ones, or a part of them with substr().",
+        "a row too large to be masked",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.errors import ProtocolError
 from appliance.recording.recorder import State
-from proxy import failures, row_answers
+from proxy import failures, row_answers, scrubbing
 from proxy.deciding import forget_deallocated
 from proxy.expected import DROP, FORWARD, ROWS_FOR, head_of, note_executed
 from proxy.inflight import Kind
@@ -46,7 +46,17 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
             head = session.queue.head
             if head is None or head.kind not in ROWS_FOR:
                 raise ProtocolError("upstream", "rows came that nothing asked for")
-            if head.plan is None and not head.own:
+            if head.plan is not None and not head.own:
+                if start < pos:
+                    out.append(view[start:pos])
+                    start = pos
+                after = row_answers.rewritten(session, head, view, pos, end)
+                if after == row_answers.NOT_YET:
+                    session.target_tail_needs = end - pos
+                    break
+                pos = start = after
+                continue
+            if not head.own:
                 first = pos
                 while True:
                     pos = end
@@ -95,8 +105,15 @@ def _pop(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     return DROP if head.own else FORWARD
 
 
-def _pass(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+def _function_result(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     head = head_of(session, view, pos)
+    return DROP if head.own else scrubbing.function_result(session, head)
+
+
+def _copy_both(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
+    head = head_of(session, view, pos)
+    if session.screen.rules is not None:
+        raise ProtocolError("upstream", "a masked session would be sent the write-ahead log")
     return DROP if head.own else FORWARD
 
 
@@ -108,26 +125,13 @@ def _parameter_description(session: Session, view: memoryview, pos: int, end: in
     return DROP if head.own else FORWARD
 
 
-def _anytime(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    """NoticeResponse and NotificationResponse come whenever they like."""
-    return FORWARD
-
-
-def _parameter_status(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
-    name, _, value = bytes(view[pos + 5 : end - 1]).partition(b"\0")
-    key = name.decode("ascii", "replace")
-    session.parameters[key] = value.decode("utf-8", "replace")
-    if key == "client_encoding":
-        session.judge.encoding_is(session.parameters[key])
-    return FORWARD
-
-
 def _command_complete(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     head = head_of(session, view, pos)
     if head.own:
         session.queue.pop()
         return DROP
     tag, rows = backend.command_tag(view[pos + 5 : end])
+    scrubbing.tag(session, tag)
     if tag in ("ROLLBACK", "COMMIT"):
         session.failed = False
     session.queue.copy_in = False
@@ -213,20 +217,20 @@ TABLE: Final = {
     ord("1"): _pop,
     ord("2"): _pop,
     ord("3"): _pop,
-    ord("A"): _anytime,
+    ord("A"): scrubbing.notification,
     ord("C"): _command_complete,
     ord("D"): row_answers.row,
     ord("E"): failures.error_response,
     ord("G"): _copy_in,
     ord("H"): row_answers.copy_out,
     ord("I"): _empty,
-    ord("N"): _anytime,
-    ord("S"): _parameter_status,
+    ord("N"): scrubbing.anytime,
+    ord("S"): scrubbing.parameter_status,
     ord("T"): row_answers.row_description,
-    ord("V"): _pass,
-    ord("W"): _pass,
+    ord("V"): _function_result,
+    ord("W"): _copy_both,
     ord("Z"): _ready,
-    ord("c"): _pass,
+    ord("c"): row_answers.copy_done,
     ord("d"): row_answers.row,
     ord("n"): _pop,
     ord("s"): _portal_suspended,

@@ -28,6 +28,7 @@ from proxy.inflight import InFlight, Kind, Queue
 from proxy.judge import Judge
 from proxy.refusal import Refusal
 from proxy.results import Buffer, ResultPlanner
+from proxy.scrubbing import Screen
 from proxy.statements import Portal, Prepared
 from proxy.wire import backend
 
@@ -97,6 +98,7 @@ class Session:
         "ready_records",
         "recorder",
         "saw_fatal",
+        "screen",
         "skipping",
         "statements",
         "status",
@@ -146,6 +148,7 @@ class Session:
         self.unsynced = False  # extended messages without their Sync: a transaction may be open
         self.barrier = False  # what is in flight may change what the next text means
         self.saw_fatal = False
+        self.screen = Screen()
         self.batch = 0  # how many Syncs the client sent
         self.touching: dict[bytes, int] = {}  # names -> the batch that last touched them
         self.wait = Wait.NOTHING

@@ -203,10 +203,11 @@ def _counts(session: SessionRecord) -> dict[str, Any]:
 def _statement_json(statement: StatementRecord) -> dict[str, Any]:
     names = (
         "seq", "at", "text", "parameters", "verdict", "rule", "reason", "state", "tag", "rows",
-        "duration_ms", "sqlstate", "masked",
+        "duration_ms", "sqlstate",
     )  # fmt: skip
     found = {name: getattr(statement, name) for name in names}
     found["parameters"] = statement.parameters or []
+    found["masked"] = [column.output for column in statement.masked if column.is_shown]
     return found
 
 

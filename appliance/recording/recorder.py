@@ -13,6 +13,7 @@ from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
 from appliance.policy.verdict import Verdict
 from appliance.recording.journal import Journal
+from appliance.recording.masked import MaskedColumn, to_json
 from appliance.recording.parameters import (
     BinaryValue,
     CutValue,
@@ -161,18 +162,18 @@ class SessionRecorder:
         duration_ms: float = 0.0,
         sqlstate: str = "",
         bytes_out: int = 0,
-        masked: Sequence[str] = (),
+        masked: Sequence[MaskedColumn] = (),
         *,
         decision: Decision | None = None,
     ) -> None:
-        """Record how a statement ended. ``masked``: output columns that were masked."""
+        """Record how a statement ended. ``masked``: see ``masked.py``."""
         body: dict[str, object] = {
             "session": self.session, "seq": seq, "at": int(self._clock.timestamp() * 1e6),
             "state": state, "tag": tag, "rows": rows, "duration_ms": round(duration_ms, 3),
             "sqlstate": sqlstate, "bytes_out": bytes_out,
         }  # fmt: skip
         if masked:
-            body["masked"] = list(masked)
+            body["masked"] = to_json(masked)
         if decision is not None:
             body["decision"] = decision
         self._late(Kind.OUTCOME, body)

@@ -9,6 +9,7 @@ from typing import Any
 import peewee
 
 from appliance.errors import NotFound
+from appliance.recording.masked import MaskedColumn, from_json
 from appliance.store.database import Store
 from appliance.store.record_models import JournalRow, StatementRow, TextRow
 
@@ -37,7 +38,7 @@ class StatementLine:
     duration_ms: float | None
     sqlstate: str
     bytes_out: int
-    masked: tuple[str, ...]
+    masked: tuple[MaskedColumn, ...]
     journal: str
     position: int
     decision: Any  # of a held one: how it was decided, as the journal has it
@@ -202,7 +203,7 @@ def _line(row: Any) -> StatementLine:
         duration_ms=row.duration_ms,
         sqlstate=row.sqlstate,
         bytes_out=row.bytes_out,
-        masked=tuple(row.masked or ()),
+        masked=from_json(row.masked),
         journal=row.journal,
         position=row.position,
         decision=row.decision,

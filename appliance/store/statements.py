@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from appliance.recording.masked import MaskedColumn, from_json
 from appliance.store.database import Store
 from appliance.store.pages import Page, contains, paginate
 from appliance.store.record_models import SessionRow, StatementRow, TextRow
@@ -35,7 +36,7 @@ class StatementRecord:
     duration_ms: float | None
     sqlstate: str
     bytes_out: int
-    masked: tuple[str, ...]
+    masked: tuple[MaskedColumn, ...]
     decision: Any
     journal: str
     position: int
@@ -139,7 +140,7 @@ def _record(row: Any) -> StatementRecord:
         duration_ms=row.duration_ms,
         sqlstate=row.sqlstate,
         bytes_out=row.bytes_out,
-        masked=tuple(row.masked or ()),
+        masked=from_json(row.masked),
         decision=row.decision,
         journal=row.journal,
         position=row.position,

@@ -218,37 +218,6 @@ def test_a_prepare_that_failed_does_not_change_what_execute_means(tmp_path: Path
     assert b"q" not in play.session.statements
 
 
-class _Stars:
-    """A plan and its planner: every value becomes a star."""
-
-    masked = ("ssn",)
-
-    def plan(self, _decision: object, _description: object) -> _Stars:
-        return self
-
-    def description(self, message: memoryview) -> memoryview:
-        return message
-
-    def row(self, _message: memoryview) -> bytes:
-        return backend.DataRow((b"*",)).encode()
-
-
-def test_rows_follow_the_plan_that_was_made_when_the_statement_was_described_long_ago(
-    tmp_path: Path,
-) -> None:
-    play = Play(tmp_path, planner=_Stars())
-    described = backend.RowDescription((backend.FieldDescription(b"ssn", 0, 0, 25, -1, -1, 0),))
-    play.client(parse("select 1", b"s"), frontend.Describe(codes.STATEMENT, b"s"), SYNC)
-    play.target(PARSE_COMPLETE, backend.ParameterDescription(()), described, IDLE)
-    play.received()
-    play.client(bind(statement=b"s"), execute(), SYNC)
-    play.target(BIND_COMPLETE, backend.DataRow((b"secret",)), done("SELECT 1"), IDLE)
-    assert backend.DataRow((b"*",)) in play.received()
-    assert play.bodies()[-1]["masked"] == ["ssn"]
-    play.client(query("select 1")).target(described, backend.DataRow((b"secret",)))
-    assert play.received() == [described, backend.DataRow((b"*",))]
-
-
 def test_syncs_in_copy_in_mode_are_not_answered(tmp_path: Path) -> None:
     play = Play(tmp_path)
     play.client(parse("copy pg_class from stdin"), bind(), execute(), SYNC)

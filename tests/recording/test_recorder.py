@@ -11,6 +11,7 @@ from appliance.clock import ManualClock
 from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
 from appliance.recording.journal import Journal
+from appliance.recording.masked import MaskedColumn, from_json
 from appliance.recording.parameters import MAX_PARAMETER_BYTES, BinaryValue, CutValue, recorded
 from appliance.recording.recorder import (
     Decision,
@@ -65,13 +66,15 @@ def test_an_outcome_follows_and_the_end_signs_the_head(new_journal: NewJournal) 
     journal = new_journal()
     recorder = SessionRecorder(journal, start(journal))
     seq = recorder.statement("select 1", (), ALLOWED, State.SENT)
-    recorder.outcome(seq, State.FAILED, duration_ms=1.23456, sqlstate="22012", masked=("ssn",))
+    masked = MaskedColumn("ssn", ("public.p.ssn",), "ids", "hash")
+    recorder.outcome(seq, State.FAILED, duration_ms=1.23456, sqlstate="22012", masked=(masked,))
     recorder.end("client left", bytes_in=10, bytes_out=20)
     kinds = [record.kind for record in records_of(journal.path)]
     assert kinds[1:] == [Kind.START, Kind.STATEMENT, Kind.OUTCOME, Kind.END, Kind.HEAD]
     (outcome,) = bodies_of(journal.path, Kind.OUTCOME)
     assert (outcome["state"], outcome["sqlstate"]) == ("failed", "22012")
-    assert (outcome["duration_ms"], outcome["masked"]) == (1.235, ["ssn"])
+    assert outcome["duration_ms"] == 1.235
+    assert from_json(outcome["masked"]) == (masked,)
     assert bodies_of(journal.path, Kind.END)[0]["bytes_out"] == 20
 
 

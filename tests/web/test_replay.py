@@ -129,7 +129,7 @@ def test_a_statement_shows_parameters_outcome_and_its_place_in_the_record(
         assert part in text, part
     assert '<span class="kw">SELECT</span>' in page, "laid out and highlighted"
     assert "As it was sent" in text
-    assert "masked column" in admin.get(f"/sessions/{session}").text
+    assert "Masked: public.t.b" in admin.get(f"/sessions/{session}").text
 
 
 def test_a_refused_statement_names_its_rule(admin: Browser, world: World) -> None:
