@@ -10,6 +10,7 @@ from typing import Any
 
 from appliance.entities import MaskingRule, Resolution
 from appliance.masking.columns import mask_pattern
+from appliance.masking.pairing import check_pairings
 from appliance.masking.resolving import Columns, resolve
 from appliance.sql.catalog import Catalog
 from appliance.store.changes import Change
@@ -58,11 +59,14 @@ def take_in(doing: Change, target: str, database: str, catalog: Catalog) -> int:
     """
     rows = MaskingRuleRow.select(MaskingRuleRow, TargetRow).join(TargetRow)
     rules = [rule_of(row) for row in rows.where(TargetRow.name == target)]
-    return _take_in(doing, rules, database, catalog) if rules else 0
+    return _take_in(doing, rules, database, Columns(catalog)) if rules else 0
 
 
-def take_in_stored(doing: Change, rule: MaskingRule) -> int:
-    """Do the same for one new or changed rule, with every stored catalog of its target."""
+def take_in_stored(doing: Change, rule: MaskingRule, *, is_checked: bool) -> int:
+    """Do the same for one new or changed rule, with every stored catalog of its target.
+
+    Raises: Invalid, where ``is_checked``, for a column whose type the method does not suit.
+    """
     rows = CatalogRow.select().join(TargetRow).where(TargetRow.name == rule.target)
     added = 0
     for row in rows:
@@ -70,12 +74,14 @@ def take_in_stored(doing: Change, rule: MaskingRule) -> int:
             catalog = Catalog.from_json(zlib.decompress(row.data))
         except ValueError:
             continue  # another version's: it is read anew before anything is decided by it
-        added += _take_in(doing, (rule,), row.database, catalog)
+        columns = Columns(catalog)
+        if is_checked:
+            check_pairings(rule, resolve(rule, (), columns), columns)
+        added += _take_in(doing, (rule,), row.database, columns)
     return added
 
 
-def _take_in(doing: Change, rules: Sequence[MaskingRule], database: str, catalog: Catalog) -> int:
-    columns = Columns(catalog)
+def _take_in(doing: Change, rules: Sequence[MaskingRule], database: str, columns: Columns) -> int:
     added = 0
     for rule in rules:
         rows = list(

@@ -22,6 +22,7 @@ from appliance.store.pages import Page, contains, paginate
 
 MAX_VALUE = 1000
 _RESERVED = ("default", "profile")  # what verdicts say where no rule decided
+_PAIRED = frozenset({"target", "columns", "method", "value"})  # after which types are looked at
 _METHODS = tuple(method.value for method in Method)
 _MODES = tuple(mode.value for mode in MaskMode)
 
@@ -56,7 +57,7 @@ def create(
             changed_at=now,
         )
         doing.decides("masking.create", rule.name, target=rule.target, rule=_document(rule))
-        masking_resolutions.take_in_stored(doing, replace(rule, id=row.id))
+        masking_resolutions.take_in_stored(doing, replace(rule, id=row.id), is_checked=True)
         return int(row.id)
 
 
@@ -99,7 +100,9 @@ def update(
         if target.id == row.target_id:
             gone &= ResolutionRow.pattern.not_in(list(rule.columns))
         ResolutionRow.delete().where(gone).execute()
-        masking_resolutions.take_in_stored(doing, replace(rule, id=row.id))
+        masking_resolutions.take_in_stored(
+            doing, replace(rule, id=row.id), is_checked=not _PAIRED.isdisjoint(told)
+        )
         return tuple(told)
 
 
