@@ -97,7 +97,7 @@ _CONSTANT: Final = {
     Kind.LINE: (b"{0,1,0}", struct.pack("!ddd", 0, 1, 0)),
     Kind.CIRCLE: (b"<(0,0),0>", bytes(24)),
     Kind.TSVECTOR: (b"", bytes(4)),
-    Kind.TSQUERY: (b"", bytes(4)),
+    Kind.TSQUERY: (b"'masked'", struct.pack("!ibbb", 1, 1, 0, 0) + b"masked\0"),
     Kind.OID: (b"0", bytes(4)),
     Kind.REGOBJECT: (b"-", bytes(4)),
     Kind.REGOPERATOR: (b"0", bytes(4)),

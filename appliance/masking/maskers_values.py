@@ -83,7 +83,7 @@ def first_instant(timezone: str) -> datetime:
     """
     try:
         offset = ZoneInfo(timezone).utcoffset(datetime(1, 1, 2))
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         offset = None  # a zone that only the server knows
     west = max(-(offset or timedelta()), timedelta())
     return datetime(1, 1, 1, tzinfo=UTC) + west
