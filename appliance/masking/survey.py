@@ -120,7 +120,12 @@ class Survey:
 
     def uncovered(self, values: Values | None = None) -> list[Seen]:
         """Return what looks sensitive and has no rule, the most certain first."""
-        found = [seen for seen in self.all(values) if seen.is_uncovered]
+        return self.most_certain(self.all(values))
+
+    @staticmethod
+    def most_certain(columns: Iterable[Seen]) -> list[Seen]:
+        """Return those that look sensitive and have no rule, the most certain first."""
+        found = [seen for seen in columns if seen.is_uncovered]
         return sorted(found, key=lambda seen: -seen.suggestion.confidence if seen.suggestion else 0)
 
     def to_look_at(self) -> list[tuple[Relation, tuple[tuple[int, str, bool], ...]]]:
