@@ -1,0 +1,182 @@
+"""What is known of targets' columns: surveys kept between requests, samples never."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import current_app
+from flask.sansio.blueprints import BlueprintSetupState
+
+from appliance.entities import Snapshot, Target
+from appliance.errors import NotFound
+from appliance.masking.maskers import preview
+from appliance.masking.survey import Seen, Survey, Values
+from appliance.masking.values import ColumnMask, Method
+from appliance.sealing import masking_key
+from appliance.sql.catalog import Catalog, Relation
+from appliance.store import catalogs
+from appliance.targets import load_catalog, open_secret
+from appliance.targets.sampling import Sample, Wanted, sample
+from web.services import now, off_loop, services
+
+EXTENSION = "gatepost_masking"
+_KEPT = 8  # surveys; each holds a catalog
+_SHOWN = 3  # values of a column in a masked sample
+_LONGEST = 60  # characters of a masked value on a page
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """One database as it was last read. ``uncovered``: by names and types alone."""
+
+    target: Target
+    database: str
+    read_at: datetime
+    survey: Survey
+    uncovered: tuple[Seen, ...]
+    covered: int
+
+
+class Surveys:
+    """The surveys of the application's targets."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, str], tuple[str, int, Read]] = OrderedDict()
+
+    def get(self, snapshot: Snapshot, target: Target, database: str) -> Read | None:
+        """Return what is known of a database's columns; None = its catalog was never read."""
+        store = services().store
+        digest = catalogs.digest(store, target.name, database)
+        if digest is None:
+            return None
+        key = target.name, database
+        kept = self._kept.get(key)
+        if kept is not None and kept[:2] == (digest, snapshot.version):
+            self._kept.move_to_end(key)
+            return kept[2]
+        stored = catalogs.get(store, target.name, database)
+        if stored is None:
+            return None
+        before = kept[2].survey.catalog if kept is not None and kept[0] == stored.digest else None
+        rules = [rule for rule in snapshot.masking if rule.target == target.name]
+        resolutions = snapshot.resolutions.get(key, ())
+
+        def look() -> Read:
+            catalog = before or Catalog.from_json(stored.data)
+            survey = Survey(catalog, rules, resolutions)
+            columns = survey.all()
+            return Read(
+                target,
+                database,
+                stored.read_at,
+                survey,
+                tuple(survey.most_certain(columns)),
+                sum(1 for seen in columns if seen.live is not None),
+            )
+
+        read = off_loop(look)
+        self._kept[key] = stored.digest, snapshot.version, read
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return read
+
+
+def install(state: BlueprintSetupState) -> None:
+    """Give the application its surveys when a blueprint that needs them is registered."""
+    state.app.extensions.setdefault(EXTENSION, Surveys())
+
+
+def survey_of(snapshot: Snapshot, target: Target, database: str) -> Read | None:
+    """Return what is known of a database's columns; None = its catalog was never read."""
+    surveys: Surveys = current_app.extensions[EXTENSION]
+    return surveys.get(snapshot, target, database)
+
+
+def databases(snapshot: Snapshot, target: Target) -> list[str]:
+    """Return the target's own database first, then others that grants name."""
+    named = (
+        name
+        for grant in snapshot.grants
+        if grant.target == target.name
+        for name in grant.databases
+        if name != "*"
+    )
+    return list(dict.fromkeys((target.database, *named)))
+
+
+def read_catalog(target: Target, database: str) -> bool:
+    """Read a database's catalog now; return whether it differs from before. Raises: Unreachable."""
+    catalog = load_catalog(target, database, _secret(target))
+    return catalogs.put(services().store, now(), target.name, database, catalog.to_json())
+
+
+def look_at_values(read: Read) -> tuple[list[Seen], Sample]:
+    """Return what a sample says is uncovered, with what could not be read.
+
+    The values end here: what comes back holds counts and words. Raises: Unreachable.
+    """
+    wanted = [
+        Wanted(relation.oid, relation.kind, columns)
+        for relation, columns in read.survey.to_look_at()
+    ]
+    seen = sample(read.target, read.database, _secret(read.target), wanted)
+    found = off_loop(lambda: read.survey.uncovered(seen.values))
+    return found, Sample({}, seen.failed, seen.unseen)
+
+
+def masked_samples(read: Read, relation: Relation, columns: Sequence[Seen]) -> dict[int, list[str]]:
+    """Return a few values of each covered or suspected column as its rule would show them.
+
+    Raises: Unreachable.
+    """
+    asked = [seen for seen in columns if _mask(seen) is not None and seen.base != "bytea"]
+    wanted = Wanted(
+        relation.oid,
+        relation.kind,
+        tuple((seen.column.number, seen.column.name, False) for seen in asked),
+    )
+    found = sample(read.target, read.database, _secret(read.target), [wanted], different=_SHOWN)
+    if relation.oid in found.failed:
+        raise NotFound(f"{seen_as(relation)} cannot be read: {found.failed[relation.oid]}")
+    return {seen.column.number: _masked(read, seen, found.values) for seen in asked}
+
+
+def seen_as(relation: Relation) -> str:
+    return f"{relation.name.schema}.{relation.name.name}"
+
+
+def _masked(read: Read, seen: Seen, values: Values) -> list[str]:
+    mask = _mask(seen)
+    if mask is None:
+        return []
+    key = masking_key(services().config)
+    shown: Iterable[str | None] = (
+        preview(mask, seen.column.type, value, read.survey.catalog, key)
+        for value in values.get(seen.place, ())
+    )
+    return list(dict.fromkeys("NULL" if one is None else one[:_LONGEST] for one in shown))
+
+
+def _mask(seen: Seen) -> ColumnMask | None:
+    """Return how a column is shown to whom a rule bites, or would be if the suggestion were one."""
+    cover = seen.live
+    if cover is None:
+        if seen.suggestion is None:
+            return None
+        return ColumnMask("", seen.suggestion.method, seen.name)
+    rule = cover.rule
+    method = rule.method
+    if cover.is_computed and method is not Method.NULL:
+        method = Method.REDACT
+    return ColumnMask(rule.name, method, seen.name, rule.value)
+
+
+def _secret(target: Target) -> str:
+    role = target.reader
+    if role is None:
+        raise NotFound(f"target {target.name} has no upstream role", "add one on its page")
+    return open_secret(role, target.id, services().sealer, os.environ)
