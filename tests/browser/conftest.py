@@ -11,10 +11,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from appliance.clock import SystemClock
 from appliance.store import accounts
 from appliance.store.actors import Actor
-from appliance.store.database import Store, open_store
-from appliance.store.migrate import migrate
+from appliance.store.database import Store
 from tests.browser.emptying import make_empty
 from tests.harness.chromium import find_chromium
+from tests.harness.store import migrated
 from tests.web.serving import serving
 
 BY = Actor("test", "shell")
@@ -34,8 +34,7 @@ class Served:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
     """Pages on a SQLite store, served by the real gunicorn configuration: one for all tests."""
     folder = tmp_path_factory.mktemp("pages")
-    store = open_store(f"sqlite:///{folder / 'gatepost.db'}")
-    migrate(store)
+    store = migrated(f"sqlite:///{folder / 'gatepost.db'}")
     with serving(folder) as running:
         yield running.url, store
     store.close()

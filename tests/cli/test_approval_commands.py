@@ -19,10 +19,10 @@ from appliance.errors import GatepostError
 from appliance.sealing import Sealer
 from appliance.store import approvals, audit, grants, groups, identities, pre_approvals, targets
 from appliance.store.actors import Actor
-from appliance.store.database import Store, open_store
+from appliance.store.database import Store
 from appliance.store.identities import IdentitySpec
-from appliance.store.migrate import migrate
 from appliance.store.targets import TargetSpec
+from tests.harness.store import migrated
 from tests.store.approving import ANA, BO, CI, CY, FINGERPRINT, machine, statement
 
 BY = Actor("setup", "system")
@@ -47,8 +47,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A migrated store that the commands find: shop, ana, bo and cy (approvers), ci-nightly."""
     monkeypatch.setenv("GATEPOST_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("GATEPOST_STORE_URL", raising=False)
-    store = open_store(f"sqlite:///{tmp_path / 'gatepost.db'}")
-    migrate(store)
+    store = migrated(f"sqlite:///{tmp_path / 'gatepost.db'}")
     targets.create(store, BY, now(), TargetSpec("shop", "127.0.0.1", "shop"))
     sealer = Sealer(bytes(32))
     targets.put_role(store, BY, now(), "shop", "app_rw", sealer=sealer, secret="secret")

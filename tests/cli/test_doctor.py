@@ -16,8 +16,8 @@ from appliance.sealing import load_signing_key
 from appliance.store import targets
 from appliance.store.actors import system_actor
 from appliance.store.database import open_store
-from appliance.store.migrate import migrate
 from appliance.store.targets import TargetSpec
+from tests.harness.store import migrated
 from tests.recording.samples import session_of
 
 
@@ -25,7 +25,7 @@ from tests.recording.samples import session_of
 def config(tmp_path: Path) -> Config:
     found = config_from_environment({"GATEPOST_DATA_DIR": str(tmp_path / "data")})
     found.data_dir.mkdir(mode=0o700)
-    migrate(open_store(found.store_url))
+    migrated(found.store_url).close()
     load_signing_key(found)
     return found
 

@@ -15,10 +15,10 @@ from appliance.entities import ProfileMode
 from appliance.sealing import Sealer
 from appliance.store import approvals, profiles, snapshots, targets
 from appliance.store.actors import Actor
-from appliance.store.database import Store, open_store
+from appliance.store.database import Store
 from appliance.store.identities import IdentitySpec, create
-from appliance.store.migrate import migrate
 from appliance.store.targets import TargetSpec
+from tests.harness.store import migrated
 from tests.store.profiled import COUNT, DROP, SUM, Recorder, recorder_in
 
 BY = Actor("tests", "system")
@@ -28,8 +28,7 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     monkeypatch.setenv("GATEPOST_DATA_DIR", str(tmp_path))
-    opened = open_store(f"sqlite:///{tmp_path / 'gatepost.db'}")
-    migrate(opened)
+    opened = migrated(f"sqlite:///{tmp_path / 'gatepost.db'}")
     yield opened
     opened.close()
 

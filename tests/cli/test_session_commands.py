@@ -19,7 +19,7 @@ from appliance.recording.recorder import BinaryValue, SessionRecorder, State
 from appliance.sealing import load_signing_key
 from appliance.store import kills
 from appliance.store.database import open_store
-from appliance.store.migrate import migrate
+from tests.harness.store import migrated
 from tests.recording.samples import ALLOWED, BLOCKED, records_of, start
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,7 +51,7 @@ def clock() -> ManualClock:
 def journal(environ: dict[str, str], clock: ManualClock) -> Iterator[Journal]:
     """A worker's journal of a migrated appliance."""
     config = config_from_environment(environ)
-    migrate(open_store(config.store_url))
+    migrated(config.store_url).close()
     made = Journal.create(config.journal_dir, "proxy-1", clock, load_signing_key(config))
     yield made
     made.close()

@@ -35,13 +35,13 @@ from appliance.store import (
     snapshots,
     targets,
 )
-from appliance.store.database import Store, open_store
+from appliance.store.database import Store
 from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
-from appliance.store.migrate import migrate
 from appliance.store.targets import TargetSpec
 from tests.declarative.conftest import BY, NOW, SEALER, apply_text
 from tests.declarative.test_apply import ENVIRON, FILE
+from tests.harness.store import migrated
 
 _DAY = timedelta(days=1)
 
@@ -204,15 +204,13 @@ def test_whatever_was_configured_an_unchanged_export_changes_nothing(
     environment: str,
 ) -> None:
     with tempfile.TemporaryDirectory() as place:
-        store = open_store(f"sqlite:///{Path(place) / 'gatepost.db'}")
-        migrate(store)
+        store = migrated(f"sqlite:///{Path(place) / 'gatepost.db'}")
         with store.transaction():
             _configure(store, specs, some_rules, some_grants, environment)
         before = snapshots.load(store, NOW)
         text = _unchanged(store)
         store.close()
-        fresh = open_store(f"sqlite:///{Path(place) / 'fresh.db'}")
-        migrate(fresh)
+        fresh = migrated(f"sqlite:///{Path(place) / 'fresh.db'}")
         apply_text(fresh, text)
         assert _comparable(snapshots.load(fresh, NOW)) == _comparable(before)
         fresh.close()

@@ -25,15 +25,15 @@ from appliance.identity import credentials
 from appliance.recording.indexer import Indexer
 from appliance.store import grants, groups, identities, rules, snapshots, targets, workers
 from appliance.store.actors import Actor
-from appliance.store.database import Store, open_store
+from appliance.store.database import Store
 from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
-from appliance.store.migrate import migrate
 from appliance.store.models import GrantRow
 from appliance.store.record_models import RecordEventRow, SessionRow, StatementRow, TextRow
 from appliance.store.targets import TargetSpec
 from tests.harness.polling import eventually
 from tests.harness.postgres import Database, fresh_database
+from tests.harness.store import migrated
 
 ADMIN = Actor("tests", "system")
 ANA, CI = "ana@example.com", "ci-nightly"
@@ -227,8 +227,7 @@ def running_gateway(
     }
     directory.mkdir(parents=True, exist_ok=True)
     config = config_from_environment(env)
-    store = open_store(config.store_url)
-    migrate(store)
+    store = migrated(config.store_url)
     gateway = Gateway(config, env, store, database, listener)
     try:
         _configure(gateway)

@@ -21,12 +21,12 @@ from appliance.store import access_requests, channels, outbox
 from appliance.store.access_requests import AccessAsk
 from appliance.store.actors import system_actor
 from appliance.store.channels import SmtpSpec, WebhookSpec
-from appliance.store.database import Store, open_store
-from appliance.store.migrate import migrate
+from appliance.store.database import Store
 from appliance.store.outbox import Channel, Event, Message
 from tests.harness.mailbox import Mailbox, mailbox
 from tests.harness.polling import eventually, promised
 from tests.harness.receiver import Receiver
+from tests.harness.store import migrated
 from tests.recording.test_jobs import child
 from tests.store import approving
 from tests.store.conftest import shop
@@ -51,8 +51,7 @@ def config(environ: dict[str, str]) -> Config:
 @pytest.fixture
 def store(config: Config) -> Iterator[Store]:
     """The store of a data directory that processes can be given."""
-    opened = open_store(config.store_url)
-    migrate(opened)
+    opened = migrated(config.store_url)
     yield opened
     opened.close()
 

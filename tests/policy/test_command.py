@@ -17,12 +17,12 @@ from appliance.entities import PolicyRule
 from appliance.sealing import Sealer, load_master_key
 from appliance.store import catalogs, grants, identities, rules, targets
 from appliance.store.actors import Actor
-from appliance.store.database import Store, open_store
+from appliance.store.database import Store
 from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
-from appliance.store.migrate import migrate
 from appliance.store.targets import TargetSpec
 from tests.harness.postgres import Database
+from tests.harness.store import migrated
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -49,8 +49,7 @@ def store(environ: dict[str, str], database: Database) -> Store:
     """A store with one target (a real one), one identity of each sort, a grant and a rule."""
     config = config_from_environment(environ)
     (config.data_dir).mkdir(parents=True, exist_ok=True)
-    opened = open_store(config.store_url)
-    migrate(opened)
+    opened = migrated(config.store_url)
     database.run("CREATE TABLE public.orders (id int); CREATE VIEW v AS SELECT * FROM orders")
     server = database.server
     spec = TargetSpec("shop", server.host, database.name, server.port, "disable", "production")

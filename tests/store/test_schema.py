@@ -61,8 +61,8 @@ def test_every_migration_can_be_found_in_the_installed_package() -> None:
     assert (Path(migrations.__file__).parent / "0001_initial.py").is_file()
 
 
-def test_an_unmigrated_store_says_what_to_run(store_url: str) -> None:
-    store = open_store(store_url)
+def test_an_unmigrated_store_says_what_to_run(empty_store_url: str) -> None:
+    store = open_store(empty_store_url)
     try:
         assert is_empty(store)
         with pytest.raises(StoreUnavailable) as caught, store.reading():
@@ -72,8 +72,8 @@ def test_an_unmigrated_store_says_what_to_run(store_url: str) -> None:
         store.close()
 
 
-def test_several_processes_may_migrate_at_once(store_url: str) -> None:
-    stores = [open_store(store_url) for _ in range(4)]
+def test_several_processes_may_migrate_at_once(empty_store_url: str) -> None:
+    stores = [open_store(empty_store_url) for _ in range(4)]
     applied: list[tuple[str, ...]] = []
     failures: list[BaseException] = []
     start = threading.Barrier(len(stores))
