@@ -6,12 +6,13 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
 from appliance.policy.verdict import Action
 from appliance.recording.recorder import State
-from proxy import counting, guard, held, held_extended, hold_words, refusal
+from proxy import counting, guard, held, held_extended, hold_words, masked_run, refusal
 from proxy.deciding import (
     FORWARD,
     WAIT,
@@ -26,6 +27,7 @@ from proxy.decision import Decision
 from proxy.inflight import InFlight, Kind
 from proxy.refusal import Refusal
 from proxy.statements import Portal, Prepared
+from proxy.text_masks import with_mask
 from proxy.wire import bindings, frontend
 
 if TYPE_CHECKING:
@@ -147,6 +149,9 @@ def bind(session: Session, view: memoryview, pos: int, end: int) -> bytes | None
     portal = item.portal = Portal(bound, item.records[0], session.judge.policy)
     portal.released_rule, portal.released = item.released_rule, item.released
     portal.checked_at = item.started
+    if session.judge.masking is not None:
+        portal.masks = session.judge.masks
+        session.cursors.bound(portal_name)
     counting.bound(session, portal, decision)
     before = session.portals.get(portal_name) if portal_name else None
     session.portals[portal_name] = portal
@@ -224,14 +229,17 @@ def execute(session: Session, view: memoryview, pos: int, end: int) -> bytes | N
     raw, decision = found
     item.decision = decision
     item.portal = portal
-    item.plan = portal.plan if portal is not None else None
-    session.queue.push(item)
     session.unsynced = True
     if item.refusal is not None:
+        session.queue.push(item)
         session.skipping = True
         return refusal.execute(item.refusal)
     session.barrier = session.barrier or decision.barrier
     note_sql_prepare(session, raw, item, decision)
+    if session.judge.masking is not None:
+        session.cursors.goes(item, raw, decision)
+        return masked_run.execute(session, item, raw, decision, body[:name_end])
+    session.queue.push(item)
     if portal is not None and portal.row_limit is not None:
         return guard.run_execute(session, item, portal, body[:name_end])
     return FORWARD
@@ -259,8 +267,12 @@ def _of_portal(session: Session, portal: Portal, item: InFlight) -> tuple[bytes,
         return None
     raw, decision = portal.prepared.raw, portal.decision
     policy = session.judge.policy
+    if session.judge.masks is not portal.masks:
+        decision = portal.decision = session.judge.masked_again(decision)
+        portal.masks = session.judge.masks
     if portal.policy is not policy:
         decision = counting.judged_again(policy, portal, decision)
+        decision = replace(decision, verdict=with_mask(decision.verdict, decision.mask))
     item.refusal = item.refusal or _refuses(session, decision, portal.released_rule)
     item.records = (portal.seq,)
     if item.refusal is not None:

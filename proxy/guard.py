@@ -11,6 +11,7 @@ SELECT is asked for as many rows as it may have, then for one more, which never 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ _MOST: Final = 2**31 - 1  # rows that an Execute can ask for
 class Run:
     """One guarded statement. ``portal``: as the target has its name.
 
+    ``limit``: None = any number of rows: it is here to be looked at before it runs, by ``on_look``.
     ``passed``: rows that earlier Executes of the portal gave out.
     ``most``: rows its Execute asks for, 0 = all. ``asked_most``: what the client's own asked for.
     ``held_back``: the CommandComplete of a Query, which the client gets once it is committed.
@@ -44,7 +46,7 @@ class Run:
 
     item: InFlight
     decision: Decision
-    limit: int
+    limit: int | None
     key: bytes
     portal: bytes = b""
     passed: int = 0
@@ -56,6 +58,7 @@ class Run:
     held_back: bytes = b""
     tag: str = ""
     rows: int | None = None
+    on_look: Callable[[], bytes | None] | None = None
 
     @property
     def is_query(self) -> bool:
@@ -64,7 +67,7 @@ class Run:
     @property
     def left(self) -> int:
         """Return how many rows may still go."""
-        return max(self.limit - self.passed, 0)
+        return _MOST + 1 if self.limit is None else max(self.limit - self.passed, 0)
 
     @property
     def selects(self) -> bool:
@@ -98,7 +101,8 @@ def run_query(session: Session, item: InFlight, raw: bytes, decision: Decision) 
     if limit is None:
         counting.dealt_with(session)
         return FORWARD
-    run = _begin(session, item, decision, limit)
+    run = begin(session, item, decision, limit)
+    session.table = ANSWERS
     out = session.to_upstream
     out.append(frontend.Parse(b"", raw).encode())
     out.append(frontend.Bind(b"", b"").encode())
@@ -108,18 +112,35 @@ def run_query(session: Session, item: InFlight, raw: bytes, decision: Decision) 
     return WAIT
 
 
+def execute_query(session: Session, run: Run) -> bytes:
+    """Run a Query, which is in flight, that is bound already; wait for its end."""
+    session.unsynced = False
+    session.table = ANSWERS
+    session.wait = Wait.EXCHANGE
+    run.on_look = None
+    if run.limit is None:
+        session.to_upstream.append(frontend.Execute(b"", 0).encode())
+        _sync(session, run)
+    else:
+        _execute(session, run)
+    return WAIT
+
+
 def run_execute(session: Session, item: InFlight, portal: Portal, name: bytes) -> bytes:
     """Send an Execute, which is in flight; wait for its tag. ``name``: as the client sent it."""
-    run = _begin(session, item, portal.decision, portal.row_limit or 0)
+    run = begin(session, item, portal.decision, portal.row_limit or 0)
+    session.table = ANSWERS
     run.portal, run.key, run.asked_most = name, portal.row_key, item.max_rows
     run.passed = portal.rows
     _execute(session, run)
     return WAIT
 
 
-def over(session: Session) -> bytes:
+def over(session: Session) -> bytes | None:
     """Answer the handler that finds its message again: it was sent, and is answered or will be."""
     run = session.guard.run
+    if run is not None and run.on_look is not None:
+        return run.on_look()
     if run is None or not run.is_over:
         session.wait = Wait.EXCHANGE
         return WAIT
@@ -127,19 +148,20 @@ def over(session: Session) -> bytes:
     return DROP
 
 
-def _begin(session: Session, item: InFlight, decision: Decision, limit: int) -> Run:
+def begin(session: Session, item: InFlight, decision: Decision, limit: int | None) -> Run:
+    """Keep what is to run, alone, until it is over."""
     asking = session.guard.counting
     run = Run(item, decision, limit, asking.key if asking else b"")
     counting.dealt_with(session)
     session.guard.run = run
-    session.table = ANSWERS
     session.wait = Wait.EXCHANGE
     return run
 
 
 def _execute(session: Session, run: Run) -> None:
     run.most = run.asked_most
-    if run.selects and run.left <= _MOST and not 0 < run.asked_most <= run.left:
+    is_bounded = run.limit is not None and run.left <= _MOST
+    if is_bounded and run.selects and not 0 < run.asked_most <= run.left:
         run.most = run.left
         if run.left == 0:
             _probe(session, run)
@@ -196,12 +218,13 @@ def _complete(session: Session, view: memoryview, pos: int, end: int) -> bytes |
     if was_probing:  # not one row more
         tag, rows = f"SELECT {run.left}", run.left
         message = backend.CommandComplete(tag.encode()).encode()
-    if rows is None:  # no tag of what is guarded: nobody has counted
-        rows = run.left + 1
-    if rows > run.left:
-        return _take_back(session, run, tag, rows)
+    if run.limit is not None:
+        if rows is None:  # no tag of what is guarded: nobody has counted
+            rows = run.left + 1
+        if rows > run.left:
+            return _take_back(session, run, tag, rows)
+        session.guard.stayed_within(run.decision, rows)
     run.tag, run.rows = tag, rows
-    session.guard.stayed_within(run.decision, rows)
     if run.is_query:
         run.held_back = message
         _sync(session, run)
@@ -243,8 +266,8 @@ def taken_back(session: Session, run: Run, rows: int) -> Refusal:
     verdict = session.judge.policy.decide(run.decision.facts, rows)
     did, so = f"touched {rows:,} rows", "rolled back"
     if run.selects:
-        did, so = f"would return more than {run.limit:,} rows", "stopped"
-    allows = f'rule "{verdict.rule}" allows {run.limit:,}'
+        did, so = f"would return more than {run.limit or 0:,} rows", "stopped"
+    allows = f'rule "{verdict.rule}" allows {run.limit or 0:,}'
     if verdict.action is Action.HOLD:
         hint = f"Run it again as it is: then {verdict.hint[:1].lower()}{verdict.hint[1:]}"
         return Refusal("42501", f"gatepost: {did}, {allows} without approval: {so}", hint)

@@ -35,6 +35,7 @@ class InFlight:
     ``undo``: restores the statement map when the server skips the message.
     ``on_done``: called when it is answered or skipped. ``on_description``: with the RowDescription
     that an own Describe brought, before ``on_done``. ``sqlstate``: how an own exchange failed.
+    ``described``: the RowDescription of what a COPY shows.
     """
 
     # Class attributes as defaults: most messages set one or two of them, on the hot path.
@@ -43,6 +44,7 @@ class InFlight:
     row: bytes | None = None  # the first DataRow of an own exchange
     bytes_out = 0
     sqlstate = ""
+    described: bytes | None = None
     max_rows = 0
     is_noted = False  # its outcome is journaled: a refusal of what was held
     scrubs = False  # its errors and notices lose their values whatever its decision says

@@ -13,6 +13,7 @@ from appliance.sql.facts import Facts, NameContext
 from appliance.sql.parser import Parsed, Parser
 from appliance.sql.resolve import resolve
 from appliance.sql.skeleton import skeleton
+from appliance.sql.taint import Lineage
 from proxy.cache import TwoGenerations
 from proxy.decision import CatalogBox, Decision, Need, Precedents, decision_of, unreadable
 from proxy.encodings import codec_of
@@ -45,6 +46,7 @@ class Judge:
     ) -> None:
         """``choose`` returns the precedents for an acting role, by the worker's newest snapshot."""
         self._text_masks = text_masks or TextMasks()
+        self.tell: Callable[[MaskRules | None], None] | None = None  # who else follows the rules
         self._own_masks = MaskSets()  # by the catalog as only the session itself sees it
         self._parser = parser
         self._choose = choose
@@ -78,6 +80,8 @@ class Judge:
         """Judge by the newest policy from the next text on."""
         self._precedents = self._choose(self.acting_role)
         self._rebind()
+        if self.tell is not None:
+            self.tell(self._precedents.masking)
 
     @property
     def search_path(self) -> tuple[str, ...] | None:
@@ -170,6 +174,13 @@ class Judge:
         self._own_ddl = False
         self._rebind()
 
+    def distrust(self) -> None:
+        """Take nothing for granted that was read about names and the catalog before."""
+        self._names_dirty = self._touched = True
+        self._box.is_stale = True
+        if self._overlay is not None:
+            self._own_ddl = True
+
     def finished(self, decision: Decision) -> None:
         """Take note that a statement ran, or began to."""
         if decision.has_ddl:
@@ -188,6 +199,7 @@ class Judge:
 
     def transaction_ended(self) -> None:
         """Take note that no transaction is open any more."""
+        self._text_masks.transaction_ended()
         if self._touched:
             self._touched = False
             self._names_dirty = True
@@ -323,6 +335,17 @@ class Judge:
             return None
         catalog = self._overlay or self._box.catalog
         return resolve(self._parser.parse(text), catalog, self._names({}))
+
+    def lineage_now(self, raw: bytes) -> Lineage | None:
+        """Return where a text's outputs come from by the names of now; None = nobody knows."""
+        catalog = self._known_catalog()
+        try:
+            text = raw.decode(self._codec)
+        except UnicodeDecodeError:
+            return None
+        if catalog is None or not self._parser.is_cheap(text):
+            return None
+        return self._text_masks.lineage(text, catalog, self._names({}), is_run=True)
 
     def _names(self, prepared: Mapping[str, Facts]) -> NameContext:
         state = None if self._is_lost else self._state

@@ -26,11 +26,15 @@ from proxy import asking, startup, startup_settings
 from proxy.arrival import Arrival, Left, is_in
 from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_way
 from proxy.connection import Connection
+from proxy.cursors import PreparedLineages
 from proxy.encodings import codec_of
 from proxy.endpoint import Endpoint, keep_alive
 from proxy.holds import Doer
 from proxy.judge import Judge
-from proxy.session import PreparedFacts, Session
+from proxy.masking import Masking
+from proxy.prepared_facts import PreparedFacts
+from proxy.session import Session
+from proxy.text_masks import TextMasks
 from proxy.upstream import Unreached, Upstream, connect
 from proxy.wire import authentication, backend, codes, framing
 from proxy.wire.notices import error_response
@@ -308,7 +312,11 @@ class Login:
             worker.catalogs.box(admission.target, admission.database),
             PreparedFacts(session),
             admission.role.name,
+            TextMasks(PreparedLineages(session), session.cursors),
         )
+        session.planner = Masking(session, worker.masking_key)
+        session.judge.tell = session.follow_rules
+        session.judge.policy_changed()
         session.judge.encoding_is(ready.parameters.get("client_encoding", "UTF8"))
         rest = self._messages.rest
         hello = [

@@ -9,19 +9,20 @@ waits: what takes time is asked for in ``commands`` and the client's further mes
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from appliance.entities import Durability
 from appliance.errors import JournalUnavailable
+from appliance.masking.mask_set import MaskRules
 from appliance.policy.verdict import Action
 from appliance.recording.recorder import Decision as HumanDecision
 from appliance.recording.recorder import Parameter, SessionRecorder, State
-from appliance.sql.facts import Facts
 from proxy import deciding, replies, requests
 from proxy.commands import AwaitDisk, Command, Prepare, Wait
 from proxy.counting import RowGuard
+from proxy.cursors import Cursors
 from proxy.decision import Decision, Need
 from proxy.holds import Doer, Hold
 from proxy.inflight import InFlight, Kind, Queue
@@ -31,31 +32,6 @@ from proxy.results import Buffer, ResultPlanner
 from proxy.scrubbing import Screen
 from proxy.statements import Portal, Prepared
 from proxy.wire import backend
-
-
-class PreparedFacts(Mapping[str, Facts]):
-    """The facts of prepared statements by name, as EXECUTE would run them now.
-
-    The target resolves their names again when search_path has changed, so they are here too.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __getitem__(self, name: str) -> Facts:
-        prepared = self._session.statements[name.encode("utf-8", "surrogateescape")]
-        facts = self._session.judge.facts_now(prepared.raw)
-        if facts is None:  # too large to be read again at once: then nobody knows
-            raise KeyError(name)
-        if not prepared.is_sql:
-            return facts
-        return replace(facts, statements=tuple(s for s in facts.statements if s.prepares == name))
-
-    def __iter__(self) -> Iterator[str]:
-        return (name.decode("utf-8", "replace") for name in self._session.statements)
-
-    def __len__(self) -> int:
-        return len(self._session.statements)
 
 
 @dataclass(slots=True)
@@ -76,6 +52,7 @@ class Session:
         "barrier",
         "batch",
         "commands",
+        "cursors",
         "doer",
         "failed",
         "fastpath",
@@ -149,6 +126,7 @@ class Session:
         self.barrier = False  # what is in flight may change what the next text means
         self.saw_fatal = False
         self.screen = Screen()
+        self.cursors = Cursors(self)
         self.batch = 0  # how many Syncs the client sent
         self.touching: dict[bytes, int] = {}  # names -> the batch that last touched them
         self.wait = Wait.NOTHING
@@ -217,6 +195,10 @@ class Session:
             data, self.tail = self.tail, bytearray()
             used = requests.scan(self, memoryview(data))
             self.tail += memoryview(data)[used:]
+
+    def follow_rules(self, rules: MaskRules | None) -> None:
+        """Mask by these rules from now on."""
+        self.screen.rules = rules
 
     def write_outcomes(self) -> None:
         """Journal the outcomes that came with what was just sent: off the client's waiting."""
@@ -381,6 +363,11 @@ class Session:
     def is_held(self) -> bool:
         """Return whether a human is asked about the client's next message."""
         return self.hold is not None and self.hold.is_open
+
+    @property
+    def is_masked(self) -> bool:
+        """Return whether a masking rule bites the identity here."""
+        return self.judge.masking is not None
 
     @property
     def is_waiting(self) -> bool:

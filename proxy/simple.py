@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import ProtocolError
 from appliance.policy.verdict import Action
-from proxy import counting, guard, held, held_extended, refusal
+from proxy import counting, guard, held, held_extended, masked_run, refusal
 from proxy.commands import Finish
 from proxy.deciding import (
     FORWARD,
@@ -51,6 +51,7 @@ _KNOWN = {
     3460: "lo_put",
     2078: "set_config",  # by its name a built-in rule knows it
 }
+_BY_GRANT = "are not allowed by the grant"
 
 
 def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
@@ -72,7 +73,7 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         if counted is None:
             return WAIT
         decision = counted
-    if not held.record(session, raw, item, decision):
+    if masked_run.waits(session, item, decision) or not held.record(session, raw, item, decision):
         return WAIT
     session.queue.push(item)
     session.statements.pop(b"", None)
@@ -80,8 +81,12 @@ def query(session: Session, view: memoryview, pos: int, end: int) -> bytes | Non
         counting.dealt_with(session)
         return refusal.query(item.refusal)
     note_sql_prepare(session, raw, item, decision)
+    session.cursors.goes(item, raw, decision)
     session.barrier = session.barrier or decision.barrier
-    return guard.run_query(session, item, raw, decision) if decision.row_limits else FORWARD
+    if decision.must_check or decision.row_limits:
+        run = masked_run.query if decision.must_check else guard.run_query
+        return run(session, item, raw, decision)
+    return FORWARD
 
 
 def _text(view: memoryview, start: int, end: int) -> bytes:
@@ -117,7 +122,7 @@ def function_call(session: Session, view: memoryview, pos: int, end: int) -> byt
     if found is None:
         return WAIT
     decision, item = found
-    if session.fastpath:
+    if session.fastpath and session.judge.masking is None:
         asked = _asked(session, view, pos, end, raw)
         is_recorded = held.record(session, raw, item, decision, asked)
     else:  # nobody is asked: an approval is no grant
@@ -142,11 +147,11 @@ def _refuse_fastpath(session: Session, raw: bytes, item: InFlight, decision: Dec
     if session.hold is not None:
         held.overtaken(session)
     if item.refusal is None or decision.verdict.action is Action.HOLD:
-        item.refusal = Refusal(
-            "42501",
-            "gatepost: fast-path function calls are not allowed by the grant",
-            "Call the function with SELECT, or ask for `fastpath: true` in the grant.",
-        ).armed()
+        why = "are not open to who has masked columns" if session.fastpath else _BY_GRANT
+        hint = "Call the function with SELECT."
+        if not session.fastpath:
+            hint = "Call the function with SELECT, or ask for `fastpath: true` in the grant."
+        item.refusal = Refusal("42501", f"gatepost: fast-path function calls {why}", hint).armed()
     return record(session, raw, item, decision)
 
 

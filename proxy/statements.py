@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from appliance.masking.mask_set import MaskSet
 from appliance.policy.engine import Policy
 from proxy.decision import Decision
 from proxy.holds import Hold
-from proxy.results import ResultPlan
 
 
 class Prepared:
     """A prepared statement: its text and what was decided about it."""
 
-    __slots__ = ("decision", "described", "is_recorded", "is_sql", "oids", "plan", "raw")
+    __slots__ = ("decision", "described", "is_recorded", "is_sql", "oids", "raw")
 
     def __init__(
         self,
@@ -23,7 +23,6 @@ class Prepared:
     ) -> None:
         self.raw = raw
         self.decision = decision
-        self.plan: ResultPlan | None = None  # of Describe of the statement
         self.is_sql = is_sql  # made by PREPARE; ``raw`` is the text with the PREPARE in it
         self.is_recorded = is_sql  # the record has the text already
         self.oids = oids  # the parameter types that the client gave
@@ -44,7 +43,7 @@ class Portal:
         "is_done",
         "is_looked_at",
         "known_rows",
-        "plan",
+        "masks",
         "policy",
         "prepared",
         "released",
@@ -67,6 +66,6 @@ class Portal:
         self.row_limit: int | None = None  # more rows than these are taken back
         self.row_key = b""  # under which their number is remembered
         self.known_rows: int | None = None  # by which it was decided; None = nobody asked
-        self.plan = prepared.plan  # or that of Describe of the portal
+        self.masks: MaskSet | None = None  # by which its answers were planned
         self.rows = 0  # handed out so far by partial Executes
         self.is_done = False  # its outcome is known

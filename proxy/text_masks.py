@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from appliance.masking.mask_set import MaskRules, MaskSet
 from appliance.masking.plan import plan
@@ -15,6 +16,9 @@ from appliance.sql.facts import EffectClass, Facts, NameContext, Statement
 from appliance.sql.lineage import lineage
 from appliance.sql.native import PgQuery
 from appliance.sql.taint import Lineage
+
+if TYPE_CHECKING:
+    from proxy.cursors import Cursors
 
 MASKING = "builtin:masking"  # the rule that a refusal names where no masking rule is to blame
 # Settings on which the meaning of a name depends.
@@ -77,11 +81,16 @@ class TextMasks:
     def __init__(
         self,
         prepared: Mapping[str, Lineage] | None = None,
-        cursors: Mapping[str, Lineage] | None = None,
+        cursors: Cursors | None = None,
     ) -> None:
         self._prepared = prepared or {}
-        self._cursors = cursors or {}
+        self._cursors = cursors
         self._library: PgQuery | None = None
+
+    def transaction_ended(self) -> None:
+        """Forget the cursors that have ended with it."""
+        if self._cursors is not None:
+            self._cursors.transaction_ended()
 
     def of(
         self,
@@ -105,11 +114,18 @@ class TextMasks:
         declares = () if found.declares is None else ((found.declares, found),)
         return Masked(again(found, facts, rules, masks), found, declares)
 
-    def lineage(self, text: str, catalog: Catalog, names: NameContext) -> Lineage:
-        """Return where the outputs of one statement come from."""
+    def lineage(
+        self, text: str, catalog: Catalog, names: NameContext, *, is_run: bool = False
+    ) -> Lineage:
+        """Return where the outputs of one statement come from.
+
+        ``is_run``: an EXECUTE runs it, so it looks up no prepared statement in its turn.
+        """
         if self._library is None:
             self._library = PgQuery(holds_lock=True)
-        return lineage(text, catalog, names, self._library, self._prepared, self._cursors)
+        prepared = {} if is_run else self._prepared
+        cursors = {} if self._cursors is None else self._cursors
+        return lineage(text, catalog, names, self._library, prepared, cursors)
 
     def _script(
         self,

@@ -19,6 +19,7 @@ from appliance.entities import Limits, Snapshot, Target
 from appliance.hours import closed_rules
 from appliance.identity.login import Refused, renew
 from appliance.identity.scram import KeyCache
+from appliance.masking.mask_set import MaskRules
 from appliance.policy.engine import Policy
 from appliance.policy.rules import Rulebook
 from appliance.policy.subject import Subject
@@ -65,6 +66,7 @@ class Worker:
         self.number = number
         self.name = f"{socket.gethostname()}/proxy-{number}"
         self.sealer = sealing.Sealer(sealing.load_master_key(config))
+        self.masking_key = sealing.masking_key(config)
         self.snapshot: Snapshot = snapshots.load(store, clock.now())
         self.tls = tls.server_tls(config, clock.now())
         self.journal = Journal.create(
@@ -243,7 +245,11 @@ class Worker:
                 if rule.enabled
             )
             make = partial(Policy, self.snapshot, subject, self._rulebook)
-            found = Precedents(policy, names_matter, make, self._room)
+            masking = MaskRules.of(
+                self.snapshot, subject.identity, subject.target, subject.database
+            )
+            names_matter = names_matter or masking is not None
+            found = Precedents(policy, names_matter, make, self._room, masking)
             self._precedents[subject] = found
         return found
 

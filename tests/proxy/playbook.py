@@ -32,7 +32,8 @@ from proxy.cache import Room
 from proxy.decision import CatalogBox, Precedents
 from proxy.holds import Doer
 from proxy.judge import Judge
-from proxy.session import Gate, PreparedFacts, Session
+from proxy.prepared_facts import PreparedFacts
+from proxy.session import Gate, Session
 from proxy.wire import backend, codes, frontend
 from proxy.wire.framing import MessageBuffer, client_rules, upstream_rules
 from proxy.wire.notices import error_response
