@@ -24,6 +24,7 @@ _COMMANDS = (
     "access",
     "review",
     "policy",
+    "masking",
     "profile",
     "notify",
     "audit",

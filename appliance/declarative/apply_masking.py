@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from appliance.declarative.document import MaskingEntry
-from appliance.store import masking_rules
+from appliance.store import masking_coverage, masking_rules
 
 if TYPE_CHECKING:
     from appliance.declarative.apply import Applying
@@ -32,6 +32,9 @@ def masking(doing: Applying, entries: Sequence[MaskingEntry]) -> None:
             doing.tell(f"delete masking {name}")
     if masking_rules.reorder(doing.store, doing.by, doing.now, tuple(listed)):
         doing.tell("change the order of masking")
+    for coverage in masking_coverage.of_rules(doing.store):
+        if coverage.rule.name in listed:
+            doing.remarks += [f"masking {coverage.rule.name}: {note}" for note in coverage.notes]
 
 
 def _stored(doing: Applying) -> set[str]:
