@@ -19,6 +19,7 @@ from appliance.sql.catalog import TEMP_SCHEMA, Catalog
 from appliance.sql.dependencies import Kind
 from proxy import scrubbing
 from proxy.decision import Decision
+from proxy.encodings import codec_of
 from proxy.results import Buffer
 from proxy.text_masks import MASKING
 from proxy.wire import backend
@@ -27,6 +28,7 @@ from proxy.wire.framing import HEADER_BYTES
 
 if TYPE_CHECKING:
     from proxy.judge import Judge
+    from proxy.session import Session
 
 _FIRST_USER_OID: Final = 16384
 _NOBODY_KNOWS: Final = ColumnMask(MASKING, Method.REDACT, "what is not known")
@@ -102,6 +104,16 @@ def columns_plan(
         )
         shown.append(_shown(field, columns, judge.codec))
     return maskers, tuple(shown)
+
+
+def dialect_of(session: Session) -> Dialect:
+    """Return how the target writes values in a session."""
+    said = session.parameters
+    return Dialect(
+        codec_of(said.get("client_encoding", "UTF8")),
+        said.get("TimeZone", "UTC"),
+        said.get("DateStyle", "ISO, MDY"),
+    )
 
 
 def disagrees(mask: MaskPlan, message: bytes | None) -> bool:

@@ -27,9 +27,10 @@ from proxy.deciding import FLUSH, FORWARD, SYNC, WAIT
 from proxy.decision import Decision, Need
 from proxy.expected import note_executed
 from proxy.inflight import InFlight, Kind
-from proxy.masked_results import disagrees
+from proxy.masked_results import dialect_of, disagrees
 from proxy.own import exchange
 from proxy.refusal import Refusal
+from proxy.text_masks import is_touched
 from proxy.wire import codes, frontend
 
 if TYPE_CHECKING:
@@ -215,6 +216,11 @@ def _look(session: Session, run: guard.Run, check: Check) -> bytes | None:
     if mask is not None and mask.copy is None and disagrees(mask, check.description):
         session.judge.distrust()
         return _refuse(session, run, check, _changed())
+    if mask is not None and mask.copy is not None and is_touched(mask):
+        why = copy_masking.why_not(mask.copy, dialect_of(session))
+        if why:
+            hint = "Leave out that option, or select the rows instead of copying them."
+            return _refuse(session, run, check, Refusal("42501", f"gatepost: {why}", hint).armed())
     return _go(session, run, check)
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from appliance.masking.maskers import Dialect
 from proxy import copy_masking
-from proxy.encodings import codec_of
-from proxy.masked_results import rows_plan
+from proxy.masked_results import dialect_of, rows_plan
 from proxy.wire import codes
 
 if TYPE_CHECKING:
@@ -31,14 +29,8 @@ class Masking:
         if judge.masking is None:
             return None
         if message[0] == codes.COPY_OUT_RESPONSE:
-            return copy_masking.plan(judge, item, message, self._key, self._dialect())
-        return rows_plan(judge, item.decision, message, self._key, self._dialect())
-
-    def _dialect(self) -> Dialect:
-        """Return how the target writes values in this session."""
-        said = self._session.parameters
-        return Dialect(
-            codec_of(said.get("client_encoding", "UTF8")),
-            said.get("TimeZone", "UTC"),
-            said.get("DateStyle", "ISO, MDY"),
-        )
+            decision = item.decision
+            if decision is not None and not decision.is_single:
+                return None  # a script with a COPY that reaches what is masked has been refused
+            return copy_masking.plan(judge, item, message, self._key, dialect_of(self._session))
+        return rows_plan(judge, item.decision, message, self._key, dialect_of(self._session))
