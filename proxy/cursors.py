@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from appliance.masking.texts import OpenCursors, is_opaque
 from appliance.sql.taint import Lineage
-from proxy.text_masks import is_opaque
 
 if TYPE_CHECKING:
     from proxy.decision import Decision
@@ -52,7 +52,7 @@ class Cursor:
     is_binary: bool
 
 
-class Cursors(Mapping[str, Lineage]):
+class Cursors(OpenCursors):
     """The lineages of the cursors that DECLARE has opened, and of portals that Bind has."""
 
     def __init__(self, session: Session) -> None:

@@ -1,0 +1,280 @@
+"""What a text may show to one session: its lineage, and the plan by the rules of now. Pure."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+
+from appliance.masking.mask_set import MaskRules, MaskSet
+from appliance.masking.plan import plan
+from appliance.masking.values import MaskPlan
+from appliance.policy.verdict import Action, Verdict
+from appliance.sql.catalog import Catalog
+from appliance.sql.facts import EffectClass, Facts, NameContext, Statement
+from appliance.sql.lineage import lineage
+from appliance.sql.native import PgQuery
+from appliance.sql.taint import Lineage
+
+MASKING = "builtin:masking"  # the rule that a refusal names where no masking rule is to blame
+# Settings on which the meaning of a name depends.
+NAME_SETTINGS = frozenset({"search_path", "role", "session_authorization", "all"})
+# What names no data and runs no code, where no catalog can tell what else does.
+_BARE = frozenset(
+    {
+        EffectClass.TRANSACTION,
+        EffectClass.SESSION,
+        EffectClass.ROLE,
+        EffectClass.LISTEN,
+        EffectClass.SELECT,
+        EffectClass.EXPLAIN,
+    }
+)
+_READING = frozenset({EffectClass.SELECT, EffectClass.UNKNOWN})
+_READERS = frozenset({"SelectStmt", "FetchStmt"})
+_CHANGING = frozenset({EffectClass.DDL, EffectClass.TEMP_DDL, EffectClass.UNKNOWN})
+_ONE_BY_ONE = "Send the statements one by one."
+
+
+class OpenCursors(Mapping[str, Lineage]):
+    """The cursors that a session has open, by name; those not known for certain are missing."""
+
+    @abstractmethod
+    def transaction_ended(self) -> None:
+        """Forget those that have ended with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """What was found out about one text.
+
+    ``lineage``: of a single statement that may have to do with masked columns.
+    ``declares``: the cursors that it makes, with what they will show.
+    """
+
+    plan: MaskPlan | None = None
+    lineage: Lineage | None = None
+    declares: tuple[tuple[str, Lineage], ...] = ()
+
+
+@dataclass(slots=True)
+class MaskSets:
+    """The masks of one database by rules, as long as its catalog is the same."""
+
+    catalog: Catalog | None = None
+    by_rules: dict[MaskRules, MaskSet] = field(default_factory=dict)
+
+    def of(self, rules: MaskRules, catalog: Catalog) -> MaskSet:
+        if self.catalog is not catalog:
+            self.catalog = catalog
+            self.by_rules = {}
+        found = self.by_rules.get(rules)
+        if found is None:
+            found = self.by_rules[rules] = MaskSet.of(rules, catalog)
+        return found
+
+
+class TextMasks:
+    """Plans the texts of one session.
+
+    ``prepared`` and ``cursors``: what EXECUTE and FETCH by name refer to at the moment.
+    """
+
+    __slots__ = ("_cursors", "_library", "_prepared")
+
+    def __init__(
+        self,
+        prepared: Mapping[str, Lineage] | None = None,
+        cursors: OpenCursors | None = None,
+    ) -> None:
+        self._prepared = prepared or {}
+        self._cursors = cursors
+        self._library: PgQuery | None = None
+
+    def transaction_ended(self) -> None:
+        """Forget the cursors that have ended with it."""
+        if self._cursors is not None:
+            self._cursors.transaction_ended()
+
+    def of(
+        self,
+        text: str,
+        facts: Facts,
+        rules: MaskRules,
+        masks: MaskSet | None,
+        catalog: Catalog | None,
+        names: NameContext,
+    ) -> Masked:
+        """Return what a text may show. ``catalog`` None: it cannot be read, so nobody knows."""
+        if facts.refusal or not facts.statements:
+            return Masked()
+        if catalog is None or masks is None:
+            return Masked(None if _is_bare(facts) else _UNREADABLE)
+        if not masks.reaches(facts) and not any(map(_declares, facts.statements)):
+            return Masked()
+        if len(facts.statements) > 1:
+            return self._script(text, facts, rules, masks, catalog, names)
+        found = self.lineage(text, catalog, names)
+        declares = () if found.declares is None else ((found.declares, found),)
+        return Masked(again(found, facts, rules, masks), found, declares)
+
+    def lineage(
+        self, text: str, catalog: Catalog, names: NameContext, *, is_run: bool = False
+    ) -> Lineage:
+        """Return where the outputs of one statement come from.
+
+        ``is_run``: an EXECUTE runs it, so it looks up no prepared statement in its turn.
+        """
+        if self._library is None:
+            self._library = PgQuery(holds_lock=True)
+        prepared = {} if is_run else self._prepared
+        cursors = {} if self._cursors is None else self._cursors
+        return lineage(text, catalog, names, self._library, prepared, cursors)
+
+    def _script(
+        self,
+        text: str,
+        facts: Facts,
+        rules: MaskRules,
+        masks: MaskSet,
+        catalog: Catalog,
+        names: NameContext,
+    ) -> Masked:
+        """Plan the statements of one text: none may show what is masked, or change names before.
+
+        Between them nothing can be looked at.
+        """
+        plans: list[MaskPlan] = []
+        declares: list[tuple[str, Lineage]] = []
+        changed = False
+        for statement in facts.statements:
+            alone = replace(facts, statements=(statement,))
+            if masks.reaches(alone) or _declares(statement):
+                found = self.lineage(text[statement.start : statement.end], catalog, names)
+                made = again(found, alone, rules, masks)
+                if made.refusal:
+                    return Masked(made)
+                if is_touched(made) or made.copy is not None:
+                    return Masked(_IN_SCRIPT)
+                if found.declares is not None:
+                    declares.append((found.declares, found))
+                if changed:
+                    return Masked(_AFTER_CHANGE)
+                plans.append(made)
+            changed = changed or changes_names(statement)
+        if not plans:
+            return Masked()
+        whole = MaskPlan(
+            (),
+            scrubs_errors=any(one.scrubs_errors for one in plans),
+            must_check=any(one.must_check for one in plans),
+            depends=tuple(sorted({d for one in plans for d in one.depends})),
+        )
+        return Masked(whole, declares=tuple(declares))
+
+
+def again(found: Lineage | None, facts: Facts, rules: MaskRules, masks: MaskSet) -> MaskPlan:
+    """Return the plan of a statement whose lineage is known; None = it was decided without."""
+    if found is None:
+        found = Lineage(None, unknown="it was bound before the masking rules of now")
+    made = plan(found, masks, rules.safe_functions)
+    if found.unknown and not made.refusal and not _only_reads(facts):
+        hint = "Write it in another way, or ask somebody who is exempt from the masking rules."
+        why = f"what it would show or store of masked columns is not known: {found.unknown}"
+        return refused(why, hint)
+    return made
+
+
+def is_touched(made: MaskPlan) -> bool:
+    """Return whether any output is replaced."""
+    return made.outputs is None or any(output.masks for output in made.outputs)
+
+
+def is_opaque(found: Lineage, rules: MaskRules) -> bool:
+    """Return whether code runs that nobody has read, and that could do anything to cursors."""
+    return bool(found.unknown or found.forbidden) or not all(
+        any(fnmatchcase(name, pattern) for pattern in rules.safe_functions) for name in found.opaque
+    )
+
+
+def refused(why: str, hint: str) -> MaskPlan:
+    return MaskPlan(None, why, hint, scrubs_errors=True)
+
+
+def with_mask(verdict: Verdict, made: MaskPlan | None) -> Verdict:
+    """Return the verdict with what masking says: the policy's own no comes first."""
+    if made is None or not made.refusal or verdict.action is Action.BLOCK:
+        return verdict
+    rule = made.rule or MASKING
+    return replace(verdict, action=Action.BLOCK, rule=rule, reason=made.refusal, hint=made.hint)
+
+
+def changes_names(statement: Statement) -> bool:
+    """Return whether names may mean something else after it."""
+    if any(effect.cls in _CHANGING for effect in statement.effects):
+        return True
+    return dirties(statement) or statement.prepares is not None
+
+
+def dirties(statement: Statement) -> bool:
+    """Return whether settings on which names depend may be others after it."""
+    return (
+        statement.changes_state
+        and not statement.transaction
+        and (
+            statement.kind != "VariableSetStmt"  # set_config() may stand beside anything else
+            or not statement.settings
+            or any(change.name in NAME_SETTINGS for change in statement.settings)
+        )
+    )
+
+
+def _is_bare(facts: Facts) -> bool:
+    return all(
+        effect.cls in _BARE
+        and effect.relation is None
+        and (effect.function is None or effect.default_exempt)
+        for statement in facts.statements
+        for effect in statement.effects
+    ) and not any(statement.unknown for statement in facts.statements)
+
+
+def _only_reads(facts: Facts) -> bool:
+    """Return whether a statement that is not understood can at least store nothing anywhere."""
+    return all(
+        statement.kind in _READERS
+        and not statement.unknown
+        and not statement.settings
+        and all(
+            effect.default_exempt
+            or (effect.cls in _READING and effect.relation is not None)
+            or (effect.cls is EffectClass.SELECT and effect.function is None)
+            for effect in statement.effects
+        )
+        for statement in facts.statements
+    )
+
+
+def _declares(statement: Statement) -> bool:
+    """Return whether its lineage is wanted whatever it reads: a FETCH will ask for it."""
+    return statement.kind == "DeclareCursorStmt"
+
+
+_UNREADABLE = refused(
+    "the target's catalog cannot be read, so nobody knows what is masked in it",
+    "Try again in a moment; an admin of Gatepost sees why on the target's page.",
+)
+_IN_SCRIPT = refused(
+    "a masked column would be shown by one of several statements in one message", _ONE_BY_ONE
+)
+_AFTER_CHANGE = refused(
+    "after a statement that may change what names mean, nobody knows what the next one reads",
+    _ONE_BY_ONE,
+)
+UNMASKED = Masked()
+
+
+def is_shared(facts: Facts) -> bool:
+    """Return whether a statement means the same in all sessions whose names are alike."""
+    return not any(s.kind == "FetchStmt" or s.executes is not None for s in facts.statements)
