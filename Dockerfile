@@ -1,9 +1,10 @@
 # Gatepost as one container: docker build -t gatepost .
-# Two stages: wheels are installed with hashes in the first, the second has no compiler and no pip.
+# Two stages: wheels are installed with hashes in the first, where the row path is compiled too; the
+# second has no compiler and no pip.
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-RUN apt-get update && apt-get install --yes --no-install-recommends binutils
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils gcc libc6-dev
 RUN python -m venv /opt/gatepost
 COPY constraints/run.txt /src/constraints/run.txt
 RUN /opt/gatepost/bin/pip install --require-hashes --only-binary :all: -r /src/constraints/run.txt
@@ -15,7 +16,8 @@ COPY migrations /src/migrations
 RUN /opt/gatepost/bin/pip install --no-deps /src \
     && /opt/gatepost/bin/pip uninstall --yes pip \
     && find /opt/gatepost -name tests -type d -path '*/gevent/*' -prune -exec rm -rf {} + \
-    && find /opt/gatepost -name '*.so' -exec strip --strip-unneeded {} +
+    && find /opt/gatepost -name '*.so' -exec strip --strip-unneeded {} + \
+    && /opt/gatepost/bin/python -c 'import appliance.masking._rows'
 
 FROM python:3.13-slim
 RUN apt-get update \

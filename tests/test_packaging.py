@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -23,26 +24,31 @@ PACKAGES = ("appliance", "proxy", "web", "migrations")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy so that no build directory appears in the checkout."""
+    """The wheel, built from a copy so that no build directory appears in the checkout.
+
+    As on a machine without a compiler: with one it has the compiled row path as well, which is
+    built for this environment too and tested in tests/masking/test_rows.py.
+    """
     source = tmp_path_factory.mktemp("source")
-    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "*.so", "*.c")
     for name in PACKAGES:
         shutil.copytree(ROOT / name, source / name, ignore=ignore)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source / name)
     out = tmp_path_factory.mktemp("wheel")
-    pip("wheel", "--no-deps", "--wheel-dir", str(out), str(source))
+    pip("wheel", "--no-deps", "--wheel-dir", str(out), str(source), CC="/bin/false")
     (made,) = out.glob("gatepost-*.whl")
     return made
 
 
-def pip(*arguments: str) -> None:
+def pip(*arguments: str, **environment: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments],
         capture_output=True,
         text=True,
         check=False,
         timeout=170,
+        env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr
 
@@ -57,7 +63,7 @@ def test_the_wheel_holds_every_file_that_a_running_gatepost_reads(wheel: Path) -
         str(path.relative_to(ROOT))
         for folder in PACKAGES
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and "__pycache__" not in path.parts and path.suffix not in (".c", ".so")
         if str(path.relative_to(ROOT)) not in names
     ]
     assert not missing
@@ -80,6 +86,13 @@ def test_the_console_script_works_in_a_clean_environment(wheel: Path, tmp_path: 
         )
         assert done.returncode == 0, done.stderr
         assert "serve" in done.stdout and "demo" in done.stdout
+
+
+def test_without_a_compiler_the_wheel_is_complete_but_for_the_compiled_row_path(
+    wheel: Path,
+) -> None:
+    built = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    assert not built
 
 
 @pytest.mark.parametrize(("lock", "extras"), [("run.txt", []), ("dev.txt", ["demo", "dev"])])

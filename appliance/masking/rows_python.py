@@ -14,7 +14,7 @@ _COUNT: Final = struct.Struct("!H")
 _HEADER: Final = struct.Struct("!BiH")
 _DATA_ROW: Final = ord("D")
 _HEADER_BYTES: Final = 5
-_LARGEST: Final = 0x3FFF_FFFE  # of a message, as the server and libpq have it
+LARGEST: Final = 0x3FFF_FFFE  # of a message, as the server and libpq have it
 _NULL: Final = b"\xff\xff\xff\xff"
 
 
@@ -76,7 +76,7 @@ class PythonRowMasker:
             raise misfit("it goes on after its last column")
         parts.append(data[run:end])
         length = 4 + _COUNT.size + sum(map(len, parts))
-        if length > _LARGEST:
+        if length > LARGEST:
             raise misfit("its replacement is larger than a message can be")
         out.append(_HEADER.pack(_DATA_ROW, length, self._columns))
         out += parts
