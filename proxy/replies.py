@@ -202,6 +202,7 @@ def _ready(session: Session, view: memoryview, pos: int, end: int) -> bytes | No
         note_executed(session, head)
     if session.status == _IDLE:
         session.judge.transaction_ended()
+        session.screen.reached = False
         if not session.queue and not session.unsynced:
             session.portals.clear()
     if head.on_done is not None:

@@ -67,6 +67,12 @@ class Screen:
     reached: bool = False
     known: set[tuple[str, str]] = field(default_factory=set)
 
+    def follow(self, rules: Rules | None) -> None:
+        """Mask by these rules; what has run without them may have left something for the end."""
+        if self.rules is None and rules is not None:
+            self.reached = True
+        self.rules = rules
+
     def ran(self, item: InFlight) -> None:
         """Take note of what ran, or began to."""
         decision = item.decision

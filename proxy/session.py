@@ -198,7 +198,7 @@ class Session:
 
     def follow_rules(self, rules: MaskRules | None) -> None:
         """Mask by these rules from now on."""
-        self.screen.rules = rules
+        self.screen.follow(rules)
 
     def write_outcomes(self) -> None:
         """Journal the outcomes that came with what was just sent: off the client's waiting."""

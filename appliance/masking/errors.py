@@ -2,11 +2,13 @@
 
 Where an error may carry values is a list that grows with every version (8-wire-facts.md G), and
 RAISE can fill most fields with anything. So nothing that came is passed on but what can be checked
-against a list: the severity, the SQLSTATE, and a position, which is a number.
+against a list: the severity, the SQLSTATE, and a position, which is a number; and the text only
+where it cannot hold a value (``errors_kept``).
 """
 
 from __future__ import annotations
 
+from appliance.masking.errors_kept import kept
 from appliance.masking.errors_words import WORDS
 
 _SEVERITIES = frozenset(
@@ -27,6 +29,7 @@ def scrub(body: bytes, *, is_error: bool) -> bytes:
     severity = _severity(fields, is_error=is_error)
     sqlstate = fields.get(b"C", b"")
     words = WORDS.get(sqlstate.decode("latin-1"))
+    texts = kept(fields) if words is not None else ()
     if words is None:
         sqlstate, words = _UNKNOWN, WORDS[_UNKNOWN.decode()]
         if not is_error:
@@ -36,7 +39,7 @@ def scrub(body: bytes, *, is_error: bool) -> bytes:
         b"S" + (shown if shown in _SEVERITIES else severity),
         b"V" + severity,
         b"C" + sqlstate,
-        b"M" + words.encode(),
+        *(texts or (b"M" + words.encode(),)),
     ]
     position = fields.get(b"P", b"")
     if position.isdigit() and len(position) <= _MAX_POSITION_DIGITS:
