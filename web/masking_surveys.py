@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,14 +31,23 @@ _LONGEST = 60  # characters of a masked value on a page
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One database as it was last read. ``uncovered``: by names and types alone."""
+    """One database as it was last read. ``uncovered``: by names and types alone.
+
+    ``columns``: of each relation by its OID. ``by_rule``: how many columns each rule means.
+    """
 
     target: Target
     database: str
     read_at: datetime
     survey: Survey
+    columns: Mapping[int, list[Seen]]
     uncovered: tuple[Seen, ...]
-    covered: int
+    by_rule: Mapping[str, int]
+
+    @property
+    def covered(self) -> int:
+        """Return how many columns have a rule that is on."""
+        return sum(1 for seen in self.columns.values() for one in seen if one.live is not None)
 
 
 class Surveys:
@@ -68,15 +77,11 @@ class Surveys:
         def look() -> Read:
             catalog = before or Catalog.from_json(stored.data)
             survey = Survey(catalog, rules, resolutions)
-            columns = survey.all()
-            return Read(
-                target,
-                database,
-                stored.read_at,
-                survey,
-                tuple(survey.most_certain(columns)),
-                sum(1 for seen in columns if seen.live is not None),
-            )
+            columns = {relation.oid: survey.of(relation) for relation in survey.relations}
+            all_of_them = [one for seen in columns.values() for one in seen]
+            means = Counter(cover.rule.name for one in all_of_them for cover in one.covers)
+            sensitive = tuple(survey.most_certain(all_of_them))
+            return Read(target, database, stored.read_at, survey, columns, sensitive, means)
 
         read = off_loop(look)
         self._kept[key] = stored.digest, snapshot.version, read

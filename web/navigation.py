@@ -47,7 +47,7 @@ PLACES = (
     Place("reviews.page", "Reviews", "badge-check"),
     Place("findings.page", "Findings", "flag"),
     Place("policies.page", "Policies", "shield-check", ("policy_rules", "try_box", "dry_runs")),
-    Place("masking.page", "Masking", "eye-off"),
+    Place("masking.page", "Masking", "eye-off", ("masking_columns", "masking_rules")),
     Place("groups.page", "Groups", "layers"),
     Place("reports.page", "Reports", "file-text"),
     Place("search.page", "Search", "search"),

@@ -79,10 +79,10 @@ class Survey:
         """``rules``: of this target, in order."""
         self.catalog = catalog
         self._covers: dict[Place, list[Cover]] = defaultdict(list)
-        columns = Columns(catalog)
+        self.columns = Columns(catalog)
         for rule in rules:
             own: dict[Place, bool] = {}
-            for one in resolve(rule, resolutions, columns):
+            for one in resolve(rule, resolutions, self.columns):
                 place = one.oid, one.attnum
                 own[place] = own.get(place, True) and one.is_computed
             for place, is_computed in own.items():

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
-from appliance.entities import PermissionRole, PolicyRule
-from appliance.store import identities, rules
+from appliance.entities import MaskingRule, PermissionRole, PolicyRule
+from appliance.masking.values import Method
+from appliance.store import identities, masking_rules, rules
 from appliance.store.database import Store
 from tests.web.browsing import token_in
 from tests.web.conftest import AT, BY, World
@@ -131,6 +132,24 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "policy_rules.remove": ADMIN,
     "try_box.page": READERS,
     "try_box.attempt": READERS,
+    "masking.page": AUDITORS,
+    "masking.reorder": ADMIN,
+    "masking.uncovered": AUDITORS,
+    "masking.look": AUDITORS,
+    "masking.accept": ADMIN,
+    "masking_columns.tree": AUDITORS,
+    "masking_columns.columns": AUDITORS,
+    "masking_columns.sampled": AUDITORS,
+    "masking_columns.read_now": ADMIN,
+    "masking_rules.new": ADMIN,
+    "masking_rules.create": ADMIN,
+    "masking_rules.words": ADMIN,
+    "masking_rules.edit": ADMIN,
+    "masking_rules.change": ADMIN,
+    "masking_rules.switch": ADMIN,
+    "masking_rules.ask_remove": ADMIN,
+    "masking_rules.remove": ADMIN,
+    "masking_rules.restore": ADMIN,
     "profiles.page": ALL,  # owners and readers of statements only: test_profiles.py
     "profiles.sign": ALL,
     "profiles.ask_mode": ALL,
@@ -163,12 +182,14 @@ PARTS = {
     "wanted": "suspended",
     "session_id": "00000000000000a1",
     "seq": "1",
+    "oid": "16400",
 }
 NAMES = {
     "identities": "ci-nightly",
     "credentials": "ci-nightly",
     "groups": "analysts",
     "policy_rules": "no-ddl",
+    "masking_rules": "cards",
     "profiles": "ci-nightly",
 }
 
@@ -178,6 +199,8 @@ def filled_world(make_world: Callable[..., World], sqlite_store: Store) -> World
     world = make_world(sqlite_store)
     fill(world)
     rules.create(world.store, BY, AT, PolicyRule("no-ddl", "block", commands=("ddl",)))
+    cards = MaskingRule(0, "cards", "shop", ("*.*.card",), Method.REDACT, None)
+    masking_rules.create(world.store, BY, AT, cards)
     session = Recorded("ci-nightly", AT, (Ran("select 1"),), kind="ci", id=PARTS["session_id"])
     record(world.store, session)
     for role in PermissionRole:

@@ -12,6 +12,9 @@ from web.views import (
     health,
     home,
     identities,
+    masking,
+    masking_columns,
+    masking_rules,
     my_access,
     my_sessions,
     policies,
@@ -53,5 +56,8 @@ VIEWS = (
     policy_rules,
     dry_runs,
     try_box,
+    masking,
+    masking_columns,
+    masking_rules,
     search,
 )
