@@ -74,6 +74,9 @@ class Cursors(OpenCursors):
     def __len__(self) -> int:
         return len(self._open)
 
+    def __bool__(self) -> bool:
+        return True  # portals have names too
+
     def is_binary(self, found: Lineage | None) -> bool:
         """Return whether a Query that fetches from the cursor of this lineage gets binary rows."""
         return any(one.lineage is found and one.is_binary for one in self._open.values())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from appliance.masking.mask_set import MaskRules
+from appliance.masking.texts import MASKING, Masked, MaskSets, dirties, with_mask
 from appliance.masking.values import MaskPlan
 from appliance.policy.engine import Policy
 from appliance.policy.verdict import Action, Verdict
@@ -16,7 +17,6 @@ from appliance.sql.taint import Lineage
 from proxy.cache import Room, TwoGenerations
 from proxy.encodings import codec_of
 from proxy.refusal import Refusal
-from proxy.text_masks import Masked, MaskSets, dirties, with_mask
 
 _CACHE_ENTRIES = 2048
 _DURABLE_CLASSES = frozenset({EffectClass.DDL, EffectClass.DCL})
@@ -141,7 +141,21 @@ def decision_of(facts: Facts, policy: Policy, masked: Masked) -> Decision:
         mask=masked.plan,
         lineage=masked.lineage,
         declares=masked.declares,
+        slip=_slip(facts) if verdict.rule == MASKING else None,
     )
+
+
+def _slip(facts: Facts) -> Refusal | None:
+    """Return the target's own words where masking refuses what names nothing that there is."""
+    if not facts.needs_catalog:
+        return None
+    hint = f"gatepost: what cannot be known is refused by {MASKING}."
+    for effect in (e for s in facts.statements for e in s.effects if e.cls is EffectClass.UNKNOWN):
+        if effect.relation is not None:
+            return Refusal("42P01", f'relation "{effect.relation}" does not exist', hint)
+        if effect.function is not None:
+            return Refusal("42883", f"function {effect.function} does not exist", hint)
+    return None
 
 
 def unreadable(codec: str) -> Decision:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
+from appliance.masking.texts import with_mask
 from appliance.policy.verdict import Action
 from appliance.recording.recorder import State
 from proxy import counting, guard, held, held_extended, hold_words, masked_run, refusal
@@ -27,7 +28,6 @@ from proxy.decision import Decision
 from proxy.inflight import InFlight, Kind
 from proxy.refusal import Refusal
 from proxy.statements import Portal, Prepared
-from proxy.text_masks import with_mask
 from proxy.wire import bindings, frontend
 
 if TYPE_CHECKING:

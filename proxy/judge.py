@@ -6,6 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from appliance.masking.mask_set import MaskRules, MaskSet
+from appliance.masking.texts import (
+    UNMASKED,
+    Masked,
+    MaskSets,
+    TextMasks,
+    again,
+    is_shared,
+    with_mask,
+)
 from appliance.policy.engine import Policy
 from appliance.recording.recorder import PreparedText, prepare
 from appliance.sql.catalog import Catalog, SessionState
@@ -17,7 +26,6 @@ from appliance.sql.taint import Lineage
 from proxy.cache import TwoGenerations
 from proxy.decision import CatalogBox, Decision, Need, Precedents, decision_of, unreadable
 from proxy.encodings import codec_of
-from proxy.text_masks import UNMASKED, Masked, MaskSets, TextMasks, again, is_shared, with_mask
 
 _CACHED_TEXT = 16 << 10  # bytes; larger texts are parsed again rather than kept
 

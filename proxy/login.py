@@ -17,6 +17,7 @@ from appliance.errors import GatepostError, JournalUnavailable, ProtocolError
 from appliance.identity import login as logins
 from appliance.identity.login import Admission, LoginRequest, Refused
 from appliance.identity.scram import mock_verifier
+from appliance.masking.texts import TextMasks
 from appliance.policy.subject import Subject
 from appliance.policy.verdict import Verdict
 from appliance.policy.wording import PROFILE, refusal_text
@@ -34,7 +35,6 @@ from proxy.judge import Judge
 from proxy.masking import Masking
 from proxy.prepared_facts import PreparedFacts
 from proxy.session import Session
-from proxy.text_masks import TextMasks
 from proxy.upstream import Unreached, Upstream, connect
 from proxy.wire import authentication, backend, codes, framing
 from proxy.wire.notices import error_response

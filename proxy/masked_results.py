@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.masking.mask_set import MaskSet
 from appliance.masking.maskers import Dialect, Masker, masker
 from appliance.masking.rows import RowMasker
+from appliance.masking.texts import MASKING
 from appliance.masking.values import ColumnMask, MaskPlan, Method, OutputPlan
 from appliance.recording.masked import MaskedColumn
 from appliance.sql.catalog import TEMP_SCHEMA, Catalog
@@ -21,7 +22,6 @@ from proxy import scrubbing
 from proxy.decision import Decision
 from proxy.encodings import codec_of
 from proxy.results import Buffer
-from proxy.text_masks import MASKING
 from proxy.wire import backend
 from proxy.wire.backend import FieldDescription
 from proxy.wire.framing import HEADER_BYTES

@@ -18,6 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from appliance.masking.standing import question, stands
+from appliance.masking.texts import is_touched
 from appliance.masking.values import Dependency, MaskPlan
 from appliance.recording.recorder import State
 from appliance.sql.dependencies import Kind as Rests
@@ -30,7 +31,6 @@ from proxy.inflight import InFlight, Kind
 from proxy.masked_results import dialect_of, disagrees
 from proxy.own import exchange
 from proxy.refusal import Refusal
-from proxy.text_masks import is_touched
 from proxy.wire import codes, frontend
 
 if TYPE_CHECKING:
@@ -199,20 +199,26 @@ def _look(session: Session, run: guard.Run, check: Check) -> bytes | None:
     if not check.is_answered:
         session.wait = Wait.EXCHANGE
         return WAIT
-    mask = run.decision.mask
     if check.is_looking:
         decision = session.decide(check.raw)
         if decision is None:
             return WAIT
         no = session.refuses(decision, run.item.released_rule)
-        if no is not None:
-            return _refuse(session, run, check, no)
-        if not _is_same(decision, run.decision):
-            return _refuse(session, run, check, _changed())
-    elif check.depends and not stands(check.row.row if check.row else None, check.depends):
+        if no is None and not _is_same(decision, run.decision):
+            no = _changed()
+        return _settled(session, run, check, no)
+    if check.depends and not stands(check.row.row if check.row else None, check.depends):
         if _fetches(run.decision):
             return _refuse(session, run, check, _changed())
         return _look_anew(session, check)
+    return _settled(session, run, check, None)
+
+
+def _settled(session: Session, run: guard.Run, check: Check, no: Refusal | None) -> bytes | None:
+    """Let what still means what was decided run, unless its result is not the one expected."""
+    mask = run.decision.mask
+    if no is not None:
+        return _refuse(session, run, check, no)
     if mask is not None and mask.copy is None and disagrees(mask, check.description):
         session.judge.distrust()
         return _refuse(session, run, check, _changed())

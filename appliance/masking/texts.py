@@ -88,7 +88,7 @@ class TextMasks:
         prepared: Mapping[str, Lineage] | None = None,
         cursors: OpenCursors | None = None,
     ) -> None:
-        self._prepared = prepared or {}
+        self._prepared = {} if prepared is None else prepared
         self._cursors = cursors
         self._library: PgQuery | None = None
 
@@ -116,7 +116,8 @@ class TextMasks:
         if len(facts.statements) > 1:
             return self._script(text, facts, rules, masks, catalog, names)
         found = self.lineage(text, catalog, names)
-        declares = () if found.declares is None else ((found.declares, found),)
+        is_made = found.declares is not None and _declares(facts.statements[0])
+        declares = ((found.declares or "", found),) if is_made else ()
         return Masked(again(found, facts, rules, masks), found, declares)
 
     def lineage(
@@ -155,9 +156,10 @@ class TextMasks:
                 made = again(found, alone, rules, masks)
                 if made.refusal:
                     return Masked(made)
-                if is_touched(made) or made.copy is not None:
+                is_shown = is_touched(made) and not _declares(statement)
+                if is_shown or made.copy is not None:
                     return Masked(_IN_SCRIPT)
-                if found.declares is not None:
+                if found.declares is not None and _declares(statement):
                     declares.append((found.declares, found))
                 if changed:
                     return Masked(_AFTER_CHANGE)
