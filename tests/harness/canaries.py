@@ -8,14 +8,17 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Any
 
 PART = 6  # characters of a value that already are a leak
 _DIGEST_PART = 12  # of a digest, in hexadecimal: what a person would cut off to look it up
 _UNIX_EPOCH, _POSTGRES_EPOCH = date(1970, 1, 1), date(2000, 1, 1)
+_POSTGRES_EPOCH_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 _NOT_GENERIC = 4  # different characters that a part needs to be a sign of anything
+_LONG = 16  # characters with which it is one anyhow
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Canaries:
     """The values to look for. Built once: it takes a moment."""
 
     def __init__(self, values: Mapping[str, Iterable[Any]]) -> None:
-        """Take values by kind: text, bytes (in hex), int4, int8, numeric, float8, uuid, date."""
+        """Take values by kind, which are those of ``_take``; bytes are given in hex."""
         # The first PART bytes of a pattern, in lower case -> the patterns that begin so.
         self._long: dict[bytes, list[tuple[bytes, bool, str, str]]] = defaultdict(list)
         self._short: list[tuple[bytes, str, str]] = []
@@ -96,6 +99,15 @@ class Canaries:
                 self._text(name, name, "text")
                 self._text(name.replace("-", ""), name, "text")
                 self._bytes(bytes.fromhex(name.replace("-", "")), name)
+            case "inet":
+                self._text(name, name, "text")
+                self._bytes(ip_address(name).packed, name)
+            case "timestamp":
+                self._timestamp(datetime.fromisoformat(name), name)
+            case "interval":  # its time of day; days stand apart in the binary form
+                self._text(name, name, "text")
+                since = datetime.fromisoformat(f"2000-01-01 {name}+00:00") - _POSTGRES_EPOCH_TIME
+                self._add_short(struct.pack("!q", _micros(since)), name, "binary interval")
             case "date":
                 self._date(date.fromisoformat(name), name)
             case _:
@@ -160,9 +172,19 @@ class Canaries:
         since = (day - _POSTGRES_EPOCH).days
         self._add_short(struct.pack("!i", since), name, "binary date")
         self._add(str(since_unix * 86400).encode(), name, "seconds")
+        self._add_short(struct.pack("!d", since_unix * 86400), name, "seconds as float8")
+        self._add_short(_numeric_digits(Decimal(since_unix * 86400)), name, "seconds as numeric")
         midnight = struct.pack("!q", since * 86_400_000_000)
         self._add_short(midnight[:5], name, "binary timestamp")  # of any time that day, nearly
         self._add(str(since_unix + 2440588)[:7].encode(), name, "Julian day")
+
+    def _timestamp(self, time: datetime, name: str) -> None:
+        self._date(time.date(), str(time.date()))
+        self._text(time.strftime("%H:%M:%S.%f"), name, "time of day")
+        self._add_short(
+            struct.pack("!q", _micros(time - _POSTGRES_EPOCH_TIME)), name, "binary timestamp"
+        )
+        self._add(f"{time.timestamp():.6f}".encode()[:14], name, "seconds")
 
     def _base64(self, raw: bytes, name: str, shape: str) -> None:
         for part in _parts(raw):
@@ -183,7 +205,7 @@ class Canaries:
 
     def _add(self, pattern: bytes, name: str, shape: str, *, any_case: bool = True) -> None:
         pattern = pattern.lower() if any_case else pattern
-        if len(pattern) >= PART and len(set(pattern)) >= _NOT_GENERIC:
+        if len(pattern) >= _LONG or (len(pattern) >= PART and len(set(pattern)) >= _NOT_GENERIC):
             self._long[pattern[:PART].lower()].append((pattern, any_case, name, shape))
 
     def _add_short(self, pattern: bytes, name: str, shape: str) -> None:
@@ -207,6 +229,10 @@ def _numeric_digits(number: Decimal) -> bytes:
     fraction = fraction.ljust(-(-len(fraction) // 4) * 4, "0")
     text = whole + fraction
     return b"".join(struct.pack("!h", int(text[at : at + 4])) for at in range(0, len(text), 4))
+
+
+def _micros(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
 
 
 def _finding(canary: str, shape: str, at: int, received: bytes) -> Finding:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import os
 import struct
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,10 @@ DRESSED = {
     "date in binary": struct.pack("!i", 318386),
     "date as seconds": b"28455235200",
     "uuid raw": bytes.fromhex("c9e4b7d26a1f4f839b5ed7a20c3e8f61"),
+    "a host raw": ip_address("2001:db8:7391:8264:5e93:3174:61a:c9e4").packed,
+    "a moment raw": struct.pack("!q", 23979951759815264),
+    "a number in bits": f"{8127364509183746:064b}".encode(),
+    "seconds as float8": struct.pack("!d", 28455235200.0),
     "a card's middle": b"29 8137",
     "an address": b"7391:8264:5E93",
 }

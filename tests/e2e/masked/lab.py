@@ -1,0 +1,343 @@
+"""Where attacks are tried: a target, its database twice, and a gateway before one of the two."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+
+from appliance.embedded import Installation, PostgresServer, ServerOptions
+from appliance.entities import MaskingRule, MaskMode
+from appliance.masking.values import Method
+from appliance.store import masking_rules, targets
+from tests.e2e.masked import clients
+from tests.e2e.masked.attack import FOLDER, Attack
+from tests.e2e.masked.transcript import Transcript
+from tests.e2e.masked.wire import Door, Player, TapedClient
+from tests.e2e.raw import ErrorCame
+from tests.harness.canaries import Canaries
+from tests.harness.gateway import ADMIN, ANA, CI, Gateway, running_gateway
+from tests.harness.postgres import Database, fresh_database, running_server
+from tests.harness.relay import Relay
+
+SCHEMA = (FOLDER / "schema.sql").read_text()
+STATE = (FOLDER / "state.sql").read_text()
+VALUES = yaml.safe_load((FOLDER / "canaries.yaml").read_text())
+_SETTINGS = {
+    "max_prepared_transactions": "4",
+    "max_connections": "60",
+    "wal_level": "logical",
+    "autovacuum": "off",
+}
+_SESSION_END_S = 2.0
+_BUILTIN = frozenset({"server-files", "programs", "set-role", "role-powers", "foreign-servers"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attack. ``leak``: "" or what was seen. ``wrong``: "" or what is not as
+    the file says: void, refused where it should run, or something left behind."""
+
+    attack: Attack
+    leak: str = ""
+    wrong: str = ""
+    transcript: Transcript = Transcript(b"")  # noqa: RUF009 - it is frozen
+
+
+class Lab:
+    """One target with two equal databases, one gateway. ``database`` is the attacked one."""
+
+    def __init__(self, database: Database, gateway: Gateway | None, programs: Installation) -> None:
+        self.database = database
+        self.gateway = gateway
+        self.programs = programs
+        self.canaries = Canaries(VALUES["canaries"])
+        self.server: PostgresServer = database.server
+        self.control = replace(database, name=f"{database.name}_control")
+        self.template = f"{database.name}_template"
+        self._relays: dict[int, Relay] = {}
+        self._clients: dict[Door, TapedClient] = {}
+        self._watches: dict[str, psycopg.Connection[Any]] = {}
+        self._states: dict[str, str] = {}
+
+    # -- set up ------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        with self.server.connect() as admin:
+            for name in (self.template, self.control.name):
+                self._copy(admin, name, self.database.name)
+        for database in (self.database, self.control):
+            self._states[database.name] = self.state(database)
+
+    def close(self) -> None:
+        self._hang_up()
+        for relay in self._relays.values():
+            relay.__exit__(None, None, None)
+        with self.server.connect() as admin:
+            for name in (self.template, self.control.name):
+                admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+    def reset(self, database: Database) -> None:
+        """Make a database anew; its OIDs are those that it had."""
+        self._hang_up()
+        with self.server.connect() as admin:
+            admin.execute(f'DROP DATABASE "{database.name}" WITH (FORCE)'.encode())
+            self._copy(admin, database.name, self.template)
+
+    def _copy(self, admin: psycopg.Connection[Any], name: str, source: str) -> None:
+        owner = self.database.owner.name
+        admin.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{source}" OWNER "{owner}"'
+            " STRATEGY file_copy".encode()
+        )
+
+    def _hang_up(self) -> None:
+        for client in self._clients.values():
+            client.sock.close()
+        for watch in self._watches.values():
+            watch.close()
+        self._clients, self._watches = {}, {}
+
+    def state(self, database: Database) -> str:
+        """Return a digest of everything in a database that an attack may have changed."""
+        if database.name not in self._watches or self._watches[database.name].closed:
+            self._watches[database.name] = self.server.connect(database.name)
+        try:
+            row = self._watches[database.name].execute(STATE.encode()).fetchone()
+        except psycopg.Error as error:
+            return str(error)
+        return str(row and row[0])
+
+    # -- doors -------------------------------------------------------------------------------------
+
+    def door(self, attack: Attack, *, straight: bool) -> Door:
+        """Return where to knock as the attacker, or as somebody exempt: straight at the target."""
+        role = self.database.owner.name if attack.role == "owner" else "postgres"
+        if straight:
+            password = self.database.owner.password
+            password = password if attack.role == "owner" else self.server.password
+            return Door("127.0.0.1", self.server.port, role, password, self.control.name)
+        assert self.gateway is not None
+        options = "" if attack.role == "owner" else f"-c gatepost.role={role}"
+        return Door(
+            "127.0.0.1", self.gateway.port, ANA, self.gateway.passwords[ANA], "shop", options
+        )
+
+    # -- one attack --------------------------------------------------------------------------------
+
+    def try_out(self, attack: Attack) -> Outcome:
+        """Run the control, then the attack, and judge."""
+        outcome = self.try_control(attack)
+        if self.gateway is None:
+            return outcome
+        transcript = self._play(attack, self.database, straight=False)
+        leak = transcript.finding(self.canaries, attack.also)
+        wrong = outcome.wrong
+        if not wrong and attack.want == "masked" and transcript.refusals:
+            wrong = f"refused: {transcript.refusals[0]['M']}"
+        if not wrong and attack.want == "refused" and not transcript.refusals:
+            wrong = f"not refused; {[error.get('M') for error in transcript.errors]}"
+        if not wrong:
+            wrong = self._unlike(attack, outcome.transcript, transcript)
+        return Outcome(attack, leak, wrong or self._left_behind(attack, self.database), transcript)
+
+    def try_control(self, attack: Attack) -> Outcome:
+        """Run it as somebody exempt: what must not be seen has to be there to be seen."""
+        alone = attack
+        if attack.control is not None:
+            alone = replace(attack, steps=attack.control, messages=(), fn=())
+        transcript = self._play(alone, self.control, straight=True)
+        wrong = ""
+        if not transcript.finding(self.canaries, attack.also):
+            wrong = f"void: {[(e.get('C'), e.get('M')) for e in transcript.complaints]}"
+        elif any("syntax error at or" in error.get("M", "") for error in transcript.errors):
+            wrong = f"syntax error: {[error.get('M') for error in transcript.errors]}"
+        return Outcome(attack, "", wrong or self._left_behind(attack, self.control), transcript)
+
+    def _unlike(self, attack: Attack, straight: Transcript, through: Transcript) -> str:
+        """Return how the SQLSTATEs differ where they should be those of the target."""
+        if attack.want != "masked" or attack.control is not None:
+            return ""
+        theirs = [error.get("C") for error in straight.errors]
+        ours = [error.get("C") for error in through.errors]
+        known = [code if not str(code).startswith("QZ") else "P0001" for code in theirs]
+        if ours != known:
+            said = [error.get("M") for error in through.errors]
+            return f"errors {ours} instead of {theirs}: {said}"
+        return ""
+
+    def _left_behind(self, attack: Attack, database: Database) -> str:
+        if attack.is_plain:
+            return ""
+        if attack.reset:
+            self.reset(database)
+            return ""
+        deadline = time.monotonic() + _SESSION_END_S  # what a session made for itself goes with it
+        while self.state(database) != self._states[database.name]:
+            if time.monotonic() > deadline:
+                self.reset(database)
+                return "it left something behind"
+            time.sleep(0.01)
+        return ""
+
+    def _play(self, attack: Attack, database: Database, *, straight: bool) -> Transcript:
+        door = self.door(attack, straight=straight)
+        added: list[str] = []
+
+        def owner(text: str) -> list[tuple[object, ...]]:
+            text = text.replace(":database", database.name).replace(":owner", database.owner.name)
+            if attack.role == "super":
+                with self.server.connect(database.name) as connection:
+                    cursor = connection.execute(text.encode())
+                    return cursor.fetchall() if cursor.description else []
+            return database.run(text)
+
+        try:
+            for text in attack.before:
+                owner(text)
+            if attack.by in ("simple", "text", "binary"):
+                return self._play_messages(attack, door, Played(self, owner, added, straight))
+            relay = self._relay(door)
+            relay.rewind()
+            through = replace(door, port=relay.port)
+            with contextlib.suppress(psycopg.Error):
+                clients.play(attack, attack.steps, through, owner, self.programs)
+            return Transcript(relay.received)
+        finally:
+            for name in added:
+                self.unmask(name)
+            for text in attack.after:
+                with contextlib.suppress(psycopg.Error):
+                    owner(text)
+
+    def _play_messages(self, attack: Attack, door: Door, played: Played) -> Transcript:
+        shared = attack.is_plain
+        client = self._clients.pop(door, None) if shared else None
+        start = len(client.tape) if client else 0
+        if client is None:
+            client = TapedClient(door)
+            try:
+                client.enter(attack.options)
+            except (ErrorCame, EOFError):
+                client.sock.close()
+                return Transcript(bytes(client.tape))
+        player = Player(client, played.owner)
+        try:
+            for step in attack.steps:
+                if isinstance(step, dict) and "mask" in step:
+                    played.mask(step["mask"])
+                else:
+                    player.step(step, attack.by)
+            if attack.messages:
+                player.messages(attack.messages)
+            if attack.fn:
+                player.call(*attack.fn)
+            if shared:
+                self._clients[door] = client
+        except (EOFError, TimeoutError):
+            pass
+        finally:
+            if not shared:
+                client.sock.close()
+        return Transcript(bytes(client.tape[start:]))
+
+    def _relay(self, door: Door) -> Relay:
+        if door.port not in self._relays:
+            self._relays[door.port] = Relay(door.host, door.port)
+            self._relays[door.port].__enter__()
+        return self._relays[door.port]
+
+    # -- rules -------------------------------------------------------------------------------------
+
+    def mask(self, rule: MaskingRule) -> None:
+        assert self.gateway is not None
+        masking_rules.create(self.gateway.store, ADMIN, datetime.now(UTC), rule)
+
+    def unmask(self, name: str) -> None:
+        assert self.gateway is not None
+        masking_rules.delete(self.gateway.store, ADMIN, datetime.now(UTC), name)
+        self.gateway.settle()
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a running attack can do outside of its session."""
+
+    lab: Lab
+    owner: Any
+    added: list[str]
+    straight: bool
+
+    def mask(self, column: str) -> None:
+        """Hide one more column until the attack is over."""
+        if not self.straight and self.lab.gateway is not None:
+            name = f"more-{len(self.added)}"
+            self.lab.mask(_rule(name, "redact", [column]))
+            self.added.append(name)
+            self.lab.gateway.settle()
+
+
+def _rule(name: str, method: str, columns: list[str], mode: str = "lenient") -> MaskingRule:
+    return MaskingRule(
+        id=0,
+        name=name,
+        target="shop",
+        columns=tuple(columns),
+        method=Method(method),
+        value=None,
+        mode=MaskMode(mode),
+        exempt=("kind:ci",),
+    )
+
+
+@contextlib.contextmanager
+def running_lab(
+    directory: Path, programs: Installation, *, with_gateway: bool = True
+) -> Iterator[Lab]:
+    """Run a target of its own and, unless it is to be tried without, a gateway that masks."""
+    options = ServerOptions(settings=_SETTINGS)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running_server(18, options))
+        database = stack.enter_context(fresh_database(server))
+        database.run(SCHEMA)
+        gateway = None
+        if with_gateway:
+            gateway = stack.enter_context(running_gateway(database, directory))
+            _configure(gateway)
+        lab = Lab(database, gateway, programs)
+        stack.callback(lab.close)
+        lab.open()
+        yield lab
+
+
+def _configure(gateway: Gateway) -> None:
+    """Let the attacker be both the owner and the superuser; hide what canaries.yaml says."""
+    store, now = gateway.store, datetime.now(UTC)
+    targets.put_role(
+        store,
+        ADMIN,
+        now,
+        "shop",
+        "postgres",
+        sealer=gateway.sealer,
+        secret=gateway.database.server.password,
+    )
+    gateway.drop_grants()
+    for role in (gateway.database.owner.name, "postgres"):
+        gateway.grant(f"identity:{ANA}", role, fastpath=True, allow_builtin=_BUILTIN)
+        gateway.grant(f"identity:{CI}", role)
+    for rule in VALUES["masked"]:
+        masking_rules.create(
+            store,
+            ADMIN,
+            now,
+            _rule(rule["name"], rule["method"], rule["columns"], rule.get("mode", "lenient")),
+        )
+    gateway.settle()
