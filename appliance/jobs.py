@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from appliance.clock import clock_from_environment
 from appliance.config import Config, config_from_environment
 from appliance.errors import GatepostError, Unreachable
 from appliance.logging import configure
+from appliance.readiness import readable
 from appliance.recording.catch_up import indexing_alone
 from appliance.recording.indexer import Indexer
 from appliance.sealing import Sealer, load_master_key, load_signing_key
@@ -50,8 +50,7 @@ class Stop:
         """Wait that long at most; return whether to stop."""
         if not self._told:
             watched = [self._wake_read] + ([] if self._parent is None else [self._parent])
-            ready, _, _ = select.select(watched, [], [], max(0.0, seconds))
-            if self._parent in ready:
+            if self._parent in readable(watched, seconds):
                 self._told = True
         return self._told
 

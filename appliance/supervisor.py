@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 import time
@@ -13,6 +12,8 @@ from enum import IntEnum
 from types import FrameType
 
 import structlog
+
+from appliance.readiness import readable
 
 PARENT_FD = "GATEPOST_PARENT_FD"
 _BACK_OFF_FIRST_S = 0.25
@@ -139,7 +140,7 @@ class Supervisor:
         watched = [self._wake_read]
         if self._own_parent is not None and self._own_parent >= 0:
             watched.append(self._own_parent)
-        ready, _, _ = select.select(watched, [], [], max(0.0, min([seconds, *dues])))
+        ready = readable(watched, min([seconds, *dues]))
         if self._wake_read in ready:
             os.read(self._wake_read, 4096)
         if self._own_parent in ready:

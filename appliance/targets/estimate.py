@@ -7,7 +7,6 @@ is rolled back.
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from psycopg import pq
 from appliance.approvals.requests import Estimate
 from appliance.entities import Target
 from appliance.errors import GatepostError
+from appliance.readiness import readable
 from appliance.recording.parameters import BinaryValue, CutValue, Parameter
 from appliance.sql.builtins import builtins
 from appliance.sql.facts import Effect, EffectClass, Facts, Statement
@@ -304,7 +304,7 @@ def _value(
     deadline = time.monotonic() + _ANSWER_S
     while connection.flush() or connection.is_busy():
         left_s = deadline - time.monotonic()
-        if left_s <= 0 or not select.select([connection.socket], [], [], left_s)[0]:
+        if left_s <= 0 or not readable([connection.socket], left_s):
             raise TimeoutError
         connection.consume_input()
     result = connection.get_result()
