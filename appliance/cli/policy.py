@@ -14,12 +14,14 @@ import click
 from appliance import targets as reach
 from appliance.cli import _dry_run
 from appliance.cli._opened import Opened, opened
-from appliance.cli._output import print_json, print_table
+from appliance.cli._output import print_json, print_table, visible
 from appliance.declarative.apply import Options, apply
 from appliance.declarative.reading import read_document
 from appliance.declarative.source import InvalidFile
 from appliance.entities import Snapshot
 from appliance.errors import Invalid
+from appliance.masking.explain import EVERY_OUTPUT
+from appliance.masking.texts import MASKING
 from appliance.policy.trial import Session, Trial, imagine, try_statement
 from appliance.policy.verdict import Action
 from appliance.sql.catalog import Catalog
@@ -63,7 +65,7 @@ def test(
         session = imagine(snapshot, identity, target, role, database, application_name, source)
         judge = partial(try_statement, snapshot, session, text, parser=parser, now=now, rows=rows)
         trial = judge(catalog=None)
-        if _names_something(trial):
+        if _names_something(trial) or trial.verdict.rule == MASKING:
             catalog, is_fresh = _catalog(found, session)
             trial = judge(catalog=catalog)
             if trial.facts.needs_catalog and not is_fresh:
@@ -170,6 +172,11 @@ def _print(trial: Trial) -> None:
     if trial.effects:
         rows = [(one.cls, one.object, one.action, one.rule) for one in trial.effects]
         print_table(("CLASS", "OBJECT", "VERDICT", "RULE"), rows, "")
+    for mask in trial.masks:
+        name = "every output" if mask.output == EVERY_OUTPUT else f"output {visible(mask.output)}"
+        click.echo(f"{name}: {visible(mask.how)}")
+    if trial.scrubs_errors and verdict.is_allow:
+        click.echo("errors and notices of it: PostgreSQL's own words, without values")
     if verdict.action is Action.HOLD:
         click.echo(trial.hint)
     elif trial.message:

@@ -9,6 +9,8 @@ from datetime import datetime
 from appliance.entities import Grant, Identity, Snapshot, Target, who_matches
 from appliance.errors import Invalid
 from appliance.hours import closed_rules
+from appliance.masking.explain import masks_of
+from appliance.masking.texts import with_mask
 from appliance.policy.engine import Policy
 from appliance.policy.rules import Rulebook
 from appliance.policy.subject import Subject
@@ -45,12 +47,13 @@ class TrialEffect:
 
 @dataclass(frozen=True, slots=True)
 class TrialMask:
-    """One output column that a masking rule would mask."""
+    """One output column that a masking rule would mask; ``how``: its lineage in words."""
 
     output: str
     columns: tuple[str, ...]
     rule: str
     method: str
+    how: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,9 @@ class Trial:
     """The outcome. ``unknown``: why something could not be known, "" if all was.
 
     ``message`` and ``hint``: what the client would read, "" when the statement would run.
-    ``masks``: empty until there is masking. ``many``: the verdicts for more rows than it was tried
-    with, as (over so many rows, verdict), ascending; with one rule on rows there is one.
+    ``scrubs_errors``: errors and notices would come without values. ``many``: the verdicts for
+    more rows than it was tried with, as (over so many rows, verdict), ascending; with one rule on
+    rows there is one.
     """
 
     verdict: Verdict
@@ -70,6 +74,7 @@ class Trial:
     message: str = ""
     hint: str = ""
     many: tuple[tuple[int, Verdict], ...] = ()
+    scrubs_errors: bool = False
 
 
 def imagine(
@@ -138,7 +143,10 @@ def try_statement(
     facts = resolve(parser.parse(sql), catalog, names)
     book = Rulebook(snapshot, closed_rules(snapshot, now))
     policy = Policy(snapshot, _subject(session), book)
-    verdict = policy.decide(facts, rows)
+    masking = masks_of(
+        snapshot, session.identity, session.target, session.database, sql, facts, catalog, names
+    )
+    verdict = with_mask(policy.decide(facts, rows), masking.plan)
     limits = () if rows is None else policy.row_limits(facts)
     message, hint = ("", "") if verdict.is_allow else refusal_text(verdict)
     unknowns = (statement.unknown for statement in facts.statements)
@@ -146,11 +154,18 @@ def try_statement(
         verdict=verdict,
         facts=facts,
         effects=_effects(verdict),
+        masks=tuple(
+            TrialMask(one.output, one.columns, one.rule, one.method, one.how)
+            for one in masking.outputs
+        ),
+        scrubs_errors=masking.plan is not None and masking.plan.scrubs_errors,
         unknown=facts.refusal or next(filter(None, unknowns), ""),
         message=message,
         hint=hint,
         many=tuple(
-            (limit, policy.decide(facts, limit + 1)) for limit in limits if limit >= (rows or 0)
+            (limit, with_mask(policy.decide(facts, limit + 1), masking.plan))
+            for limit in limits
+            if limit >= (rows or 0)
         ),
     )
 

@@ -1,0 +1,130 @@
+"""Which outputs of a statement are masked for whom, by which rule, through which lineage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from appliance.entities import Identity, Snapshot, Target
+from appliance.masking.mask_set import MaskRules, MaskSet
+from appliance.masking.texts import MASKING, Masked, TextMasks
+from appliance.masking.values import ColumnMask, MaskPlan, Method, OutputPlan
+from appliance.sql.catalog import Catalog, Relation
+from appliance.sql.facts import Facts, NameContext
+from appliance.sql.taint import ColumnId
+
+EVERY_OUTPUT = "*"  # stands for all outputs where they are not known one by one
+_VIEWS = {"v": "view", "m": "materialized view"}
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedOutput:
+    """One masked output. ``method``: what replaces it; ``how``: its lineage in words."""
+
+    output: str
+    columns: tuple[str, ...]
+    rule: str
+    method: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What masking does to a statement. ``plan`` None: nothing masked is in its reach."""
+
+    plan: MaskPlan | None = None
+    outputs: tuple[ExplainedOutput, ...] = ()
+
+
+def masks_of(
+    snapshot: Snapshot,
+    identity: Identity,
+    target: Target,
+    database: str,
+    sql: str,
+    facts: Facts,
+    catalog: Catalog | None,
+    names: NameContext,
+) -> Explained:
+    """Return what the proxy would do to the answers of ``sql`` as the first text of a session."""
+    rules = MaskRules.of(snapshot, identity, target, database)
+    if rules is None:
+        return Explained()
+    masks = None if catalog is None else MaskSet.of(rules, catalog)
+    masked = TextMasks().of(sql, facts, rules, masks, catalog, names)
+    if masked.plan is None or masked.plan.refusal or masks is None or catalog is None:
+        return Explained(masked.plan)
+    return Explained(masked.plan, tuple(_outputs(masked, masked.plan, masks, catalog)))
+
+
+def method_of(masks: tuple[ColumnMask, ...], *, is_plain: bool) -> Method:
+    """Return what replaces an output: its rule's method only where it is just that column."""
+    method = masks[0].method
+    return method if is_plain or method is Method.NULL else Method.REDACT
+
+
+def _outputs(
+    masked: Masked, plan: MaskPlan, masks: MaskSet, catalog: Catalog
+) -> Iterable[ExplainedOutput]:
+    lineage = masked.lineage
+    if plan.outputs is None:
+        yield _every(masked, masks)
+        return
+    values = lineage.outputs if lineage is not None and lineage.outputs is not None else ()
+    for at, output in enumerate(plan.outputs):
+        if output.masks:
+            sources = values[at][1].sources if at < len(values) else frozenset()
+            yield _output(output, sources, catalog)
+
+
+def _output(output: OutputPlan, sources: frozenset[ColumnId], catalog: Catalog) -> ExplainedOutput:
+    columns = tuple(dict.fromkeys(mask.column for mask in output.masks))
+    rules = tuple(dict.fromkeys(mask.rule for mask in output.masks))
+    method = method_of(output.masks, is_plain=output.is_plain)
+    through = _through(sources, catalog)
+    if output.is_plain:
+        how = f"{columns[0]}{through}, masked by {rules[0]} ({method})"
+    else:
+        how = f"computed from {_and(columns)}{through}, replaced whole by {_and(rules)}"
+    return ExplainedOutput(output.name, columns, rules[0], method.value, how)
+
+
+def _every(masked: Masked, masks: MaskSet) -> ExplainedOutput:
+    """Return what is said where the outputs are not known one by one."""
+    lineage = masked.lineage
+    reached = sorted(lineage.reached) if lineage is not None else []
+    found = [mask for place in reached if (mask := masks.column(*place)) is not None]
+    why = lineage.unknown if lineage is not None and lineage.unknown else "what it shows"
+    known = "" if lineage is not None and lineage.unknown else " is not known column by column"
+    return ExplainedOutput(
+        EVERY_OUTPUT,
+        tuple(dict.fromkeys(mask.column for mask in found)),
+        found[0].rule if found else MASKING,
+        Method.REDACT.value,
+        f"{why}{known}, so every output is replaced whole",
+    )
+
+
+def _through(sources: frozenset[ColumnId], catalog: Catalog) -> str:
+    """Return the views between an output and the columns, from the one that was named on."""
+    relations = [catalog.by_oid(oid) for oid in {oid for oid, _ in sources}]
+    views = [one for one in relations if one is not None and one.kind in _VIEWS]
+    in_order = sorted(views, key=lambda view: (-_depth(view, views, catalog), str(view.name)))
+    words = [f"{_VIEWS[view.kind]} {view.name}" for view in in_order]
+    return f" through {_and(words)}" if words else ""
+
+
+def _depth(view: Relation, views: list[Relation], catalog: Catalog) -> int:
+    """Return how many of the views a view is made of."""
+    seen, pending = {view.oid}, [view.oid]
+    while pending:
+        for rule in catalog.rules(pending.pop()):
+            new = set(rule.reach.relations) - seen
+            seen |= new
+            pending += new
+    return sum(other.oid in seen for other in views)
+
+
+def _and(words: Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
