@@ -16,6 +16,7 @@ from appliance.errors import GatepostError
 from appliance.policy.verdict import Verdict
 from appliance.recording.parameters import Parameter, recorded
 from appliance.recording.recorder import prepare
+from proxy import recorded_text
 from proxy.counting import RowsQuestion, estimate_of
 from proxy.decision import Decision
 from proxy.holds import Asked, Hold, Meaning
@@ -56,7 +57,8 @@ class Asking:
         identity = admission.identity
         judge = connection.session.judge
         shown = asked.shown.decode(judge.codec, "replace")
-        known = judge.text_of(asked.shown)  # a long one was looked through for the record
+        # A long one was looked through for the record.
+        known = recorded_text.text_of(judge, asked.shown, self.decision)
         text = prepare(known) if isinstance(known, str) else known
         prepared = [prepare(one) for one in _prepared(connection, self.decision, asked)]
         parameters = tuple(recorded(asked.parameters, secret=text.secret))
@@ -170,13 +172,16 @@ def _question(worker: Worker, connection: Connection, verdict: Verdict) -> Quest
 
 def _prepared(connection: Connection, decision: Decision, asked: Asked) -> list[str]:
     """Return the texts that a statement executes by the name of what was prepared before."""
-    statements, codec = connection.session.statements, connection.session.judge.codec
+    statements, judge = connection.session.statements, connection.session.judge
     names = {one.executes for one in decision.facts.statements if one.executes is not None}
     keys = (name.encode("utf-8", "surrogateescape") for name in sorted(names))
     texts = [statements[key].raw for key in keys if key in statements]
     if asked.shown != asked.raw:  # a Bind of what PREPARE made
         texts.append(asked.raw)
-    return [raw.decode(codec, "replace") for raw in dict.fromkeys(texts)]
+    return [
+        known if isinstance(known, str) else known.text
+        for known in (recorded_text.text_of(judge, raw, decision) for raw in dict.fromkeys(texts))
+    ]
 
 
 def _seconds(worker: Worker, asked_for: Terms, hold: Hold) -> int:

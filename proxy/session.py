@@ -19,7 +19,7 @@ from appliance.masking.mask_set import MaskRules
 from appliance.policy.verdict import Action
 from appliance.recording.recorder import Decision as HumanDecision
 from appliance.recording.recorder import Parameter, SessionRecorder, State
-from proxy import deciding, replies, requests
+from proxy import deciding, recorded_text, replies, requests
 from proxy.commands import AwaitDisk, Command, Prepare, Wait
 from proxy.counting import RowGuard
 from proxy.cursors import Cursors
@@ -252,7 +252,7 @@ class Session:
         ``whole``: the text stands for one of the decision's statements, and is one record.
         ``request_hash``: of what is held; such records are always durable.
         """
-        text = self.judge.text_of(raw)
+        text = recorded_text.text_of(self.judge, raw, decision)
         statements = decision.facts.statements
         verdict = decision.verdict
         durability = Durability.DURABLE if decision.durable or request_hash else None
@@ -266,7 +266,7 @@ class Session:
         script = raw.decode(self.judge.codec, "replace")  # offsets are of what was sent
         return tuple(
             write(
-                script[s.start : s.end],
+                recorded_text.part_of(self.judge, script[s.start : s.end], decision),
                 parameters,
                 part,
                 state,
@@ -289,7 +289,8 @@ class Session:
             return
         prepared.is_recorded = True
         recorder = self.recorder
-        text, verdict = self.judge.text_of(prepared.raw), prepared.decision.verdict
+        text = recorded_text.text_of(self.judge, prepared.raw, prepared.decision)
+        verdict = prepared.decision.verdict
         seq = recorder.statement(text, (), verdict, State.SENT)
         self.outcomes.append(lambda: recorder.outcome(seq, State.DONE, tag="PREPARE"))
 
@@ -336,7 +337,8 @@ class Session:
     ) -> None:
         """Note how a statement ended; it is journaled right after the client has its answer."""
         duration_ms = (time.monotonic() - item.started) * 1000 if item.started else 0.0
-        bytes_out, masked = item.bytes_out, item.plan.masked if item.plan else ()
+        bytes_out = item.bytes_out
+        masked = recorded_text.masked(self.judge, item) if self.is_masked else ()
         recorder = self.recorder
         self.outcomes.append(
             lambda: recorder.outcome(

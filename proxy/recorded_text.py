@@ -1,0 +1,67 @@
+"""What of a masked identity's statements goes into the record and before approvers. Pure.
+
+A literal that is compared with a masked column, or stored in one, is a value of it as likely as
+not. Whose records show it should be no other way to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from appliance.masking.values import ColumnMask
+from appliance.recording.hidden import hidden
+from appliance.recording.masked import MaskedColumn
+from appliance.recording.recorder import PreparedText
+from appliance.sql.taint import ColumnId
+
+if TYPE_CHECKING:
+    from appliance.masking.mask_set import MaskSet
+    from proxy.decision import Decision
+    from proxy.inflight import InFlight
+    from proxy.judge import Judge
+
+
+def text_of(judge: Judge, raw: bytes, decision: Decision) -> str | PreparedText:
+    """Return a text as it is recorded, without its literals where they may be masked values."""
+    if not hides(judge, decision):
+        return judge.text_of(raw)
+    return hidden(raw.decode(judge.codec, "replace"))
+
+
+def part_of(judge: Judge, text: str, decision: Decision) -> str | PreparedText:
+    """Return one statement of a script as it is recorded."""
+    return hidden(text) if hides(judge, decision) else text
+
+
+def hides(judge: Judge, decision: Decision) -> bool:
+    """Return whether a statement's literals and parameters may be masked values.
+
+    So it is where nobody knows what they are compared with.
+    """
+    mask, found = decision.mask, decision.lineage
+    if mask is None:
+        return False
+    masks = judge.masks
+    if found is None or found.unknown or masks is None:
+        return mask.scrubs_errors or bool(mask.refusal)
+    stored = (write.target for write in found.writes if write.target is not None)
+    return bool(_masks(masks, found.used) or _masks(masks, stored))
+
+
+def masked(judge: Judge, item: InFlight) -> tuple[MaskedColumn, ...]:
+    """Return the columns of a result that were masked, and those that were only looked at."""
+    shown = item.plan.masked if item.plan is not None else ()
+    decision = item.portal.decision if item.portal is not None else item.decision
+    masks = judge.masks
+    if decision is None or decision.lineage is None or masks is None:
+        return shown
+    looked_at = _masks(masks, decision.lineage.used)
+    return shown + tuple(
+        MaskedColumn("", (mask.column,), mask.rule, mask.method.value) for mask in looked_at
+    )
+
+
+def _masks(masks: MaskSet, columns: Iterable[ColumnId]) -> tuple[ColumnMask, ...]:
+    found = (masks.column(*column) for column in sorted(columns))
+    return tuple(dict.fromkeys(mask for mask in found if mask is not None))
