@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+import gc
+import os
+from collections.abc import Iterator
+
+import pytest
+
 pytest_plugins = [
     "tests.harness.postgres",
     "tests.harness.tls_postgres",
     "tests.harness.store",
 ]
+_MAY_STAY_OPEN = 100  # servers and browsers that a whole run shares need some
+
+
+@pytest.fixture(scope="module", autouse=True)
+def descriptors_are_closed() -> Iterator[None]:
+    """Let no file of tests leave so many open that those after it run out of them."""
+    before = _open_descriptors()
+    yield
+    if _open_descriptors() - before > _MAY_STAY_OPEN:
+        gc.collect()
+        left = _open_descriptors() - before
+        assert left <= _MAY_STAY_OPEN, f"{left} descriptors were left open"
+
+
+def _open_descriptors() -> int:
+    return len(os.listdir("/dev/fd"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ class Play:
         clock = SystemClock()
         signer = Signer.from_master_key(b"k" * 32)
         self.journal = Journal.create(directory, "play", clock, signer, segment_bytes=1 << 18)
+        weakref.finalize(self, self.journal.close)
         start = SessionStart(
             session=new_session_id(clock),
             identity="ci-nightly",

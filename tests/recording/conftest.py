@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from appliance.clock import ManualClock
+from appliance.recording.indexer import Indexer
 from appliance.recording.journal import Journal
 from appliance.recording.signing import Signer
+from appliance.store.database import Store
 
 
 @pytest.fixture
@@ -44,3 +46,19 @@ def new_journal(
     yield make
     for journal in made:
         journal.close()
+
+
+@pytest.fixture
+def new_indexer(
+    store: Store, directory: Path, clock: ManualClock, signer: Signer
+) -> Iterator[Callable[..., Indexer]]:
+    """Make indexers that let go of their files at the end, if the test did not let them."""
+    made: list[Indexer] = []
+
+    def make(**options: int) -> Indexer:
+        made.append(Indexer(store, directory, clock, signer, **options))
+        return made[-1]
+
+    yield make
+    for indexer in made:
+        indexer.close()

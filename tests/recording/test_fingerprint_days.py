@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from appliance.clock import ManualClock
 from appliance.recording.indexer import Indexer
 from appliance.recording.journal import Journal
 from appliance.recording.recorder import SessionRecorder, State
-from appliance.recording.signing import Signer
 from appliance.store import fingerprint_days
 from appliance.store.database import Store
 from tests.recording.samples import (
@@ -27,6 +25,7 @@ from tests.recording.samples import (
 )
 
 NewJournal = Callable[..., Journal]
+NewIndexer = Callable[..., Indexer]
 MARKS = ("00000000000000aa", "00000000000000bb", "00000000000000cc", "")
 WHO = (("ana@example.com", "app_ro"), ("ci-nightly", "app_rw"), ("ci-nightly", "app_ro"))
 BEGINS = ((ALLOWED, State.SENT), (BLOCKED, State.REFUSED), (HELD, State.HELD))
@@ -35,12 +34,7 @@ ENDS = (State.DONE, State.FAILED, State.REFUSED, State.WITHDRAWN)
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_numbers_equal_a_recount_however_the_record_is_cut_into_batches(
-    seed: int,
-    new_journal: NewJournal,
-    store: Store,
-    directory: Path,
-    clock: ManualClock,
-    signer: Signer,
+    seed: int, new_journal: NewJournal, store: Store, clock: ManualClock, new_indexer: NewIndexer
 ) -> None:
     chance = random.Random(seed)  # noqa: S311 - a test's choices
     journals = [new_journal(f"proxy-{number}") for number in range(2)]
@@ -63,10 +57,10 @@ def test_the_numbers_equal_a_recount_however_the_record_is_cut_into_batches(
             recorder.outcome(seq, chance.choice(ENDS), tag="SELECT 1", rows=1)
         if chance.random() < 0.5:
             recorder.end("client left")
-        indexer = Indexer(store, directory, clock, signer, batch=chance.choice((1, 3, 7, 500)))
+        indexer = new_indexer(batch=chance.choice((1, 3, 7, 500)))
         for _ in range(chance.randrange(40)):
             indexer.step()
-    rest = Indexer(store, directory, clock, signer, batch=5)
+    rest = new_indexer(batch=5)
     while rest.step():
         pass
     assert days_by_recount(store)
@@ -80,11 +74,11 @@ def test_the_numbers_equal_a_recount_however_the_record_is_cut_into_batches(
 
 
 def test_two_indexers_on_one_store_count_each_statement_once(
-    new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
+    new_journal: NewJournal, store: Store, clock: ManualClock, new_indexer: NewIndexer
 ) -> None:
     journal = new_journal()
     recorder = SessionRecorder(journal, start(journal, identity="ci-nightly"))
-    both = [Indexer(store, directory, clock, signer, batch=4) for _ in range(2)]
+    both = [new_indexer(batch=4) for _ in range(2)]
     for number in range(30):
         seq = recorder.statement("select 1", (), ALLOWED, State.SENT, fingerprint=MARKS[0])
         recorder.outcome(seq, State.DONE, tag="SELECT 1", rows=1)
@@ -98,7 +92,7 @@ def test_two_indexers_on_one_store_count_each_statement_once(
 
 
 def test_uses_of_several_days_and_roles_are_summed_with_the_latest_as_the_example(
-    new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
+    new_journal: NewJournal, store: Store, clock: ManualClock, new_indexer: NewIndexer
 ) -> None:
     journal = new_journal()
     began = clock.now()
@@ -106,7 +100,7 @@ def test_uses_of_several_days_and_roles_are_summed_with_the_latest_as_the_exampl
         recorder = SessionRecorder(journal, start(journal, identity="ci-nightly", role=role))
         recorder.statement(f"select {day}", (), ALLOWED, State.SENT, fingerprint=MARKS[1])
         clock.advance(timedelta(days=1))
-    indexer = Indexer(store, directory, clock, signer)
+    indexer = new_indexer()
     while indexer.step():
         pass
     (use,) = fingerprint_days.of_identity(store, "ci-nightly", began)

@@ -19,7 +19,6 @@ from appliance.recording.indexer import Indexer
 from appliance.recording.journal import Journal
 from appliance.recording.recorder import Decision, SessionRecorder, State, prepare
 from appliance.recording.records import TEXT_PART_CHARS, Kind
-from appliance.recording.signing import Signer
 from appliance.store import identities, sessions, statements
 from appliance.store.actors import system_actor
 from appliance.store.changes import change as changing
@@ -40,12 +39,13 @@ from tests.recording.samples import (
 )
 
 NewJournal = Callable[..., Journal]
+NewIndexer = Callable[..., Indexer]
 ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
-def indexer(store: Store, directory: Path, clock: ManualClock, signer: Signer) -> Indexer:
-    return Indexer(store, directory, clock, signer)
+def indexer(new_indexer: NewIndexer) -> Indexer:
+    return new_indexer()
 
 
 def take_all(indexer: Indexer) -> None:
@@ -137,7 +137,7 @@ def test_a_portal_read_in_pieces_counts_its_rows_once(
 
 
 def test_a_text_of_any_length_is_stored_once(
-    new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
+    new_journal: NewJournal, store: Store, new_indexer: NewIndexer
 ) -> None:
     journal = new_journal(segment_bytes=1 << 20)
     long = "select '" + "ä" * (TEXT_PART_CHARS + 10) + "'"
@@ -146,7 +146,7 @@ def test_a_text_of_any_length_is_stored_once(
         SessionRecorder(journal, start(journal)).statement(prepare(text), (), ALLOWED, State.SENT)
     other = new_journal(segment_bytes=1 << 20)
     SessionRecorder(other, start(other)).statement(prepare(long), (), ALLOWED, State.SENT)
-    take_all(Indexer(store, directory, clock, signer, batch=2))
+    take_all(new_indexer(batch=2))
     stored = dict(table(store, "SELECT id, text FROM statement_text"))
     assert stored[prepare(long).sha] == long
     assert stored[prepare(huge).sha] == huge[: 4 * TEXT_PART_CHARS]
@@ -199,9 +199,9 @@ def _spec() -> identities.IdentitySpec:
 
 
 def test_several_journals_are_taken_in_while_they_are_written(
-    new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
+    new_journal: NewJournal, store: Store, new_indexer: NewIndexer
 ) -> None:
-    indexer = Indexer(store, directory, clock, signer, batch=7)
+    indexer = new_indexer(batch=7)
     journals = [new_journal(f"proxy-{n}") for n in range(3)]
     recorders = [SessionRecorder(journal, start(journal)) for journal in journals]
     for number in range(60):
@@ -216,10 +216,10 @@ def test_several_journals_are_taken_in_while_they_are_written(
 
 
 def test_two_indexers_at_once_take_each_record_in_once(
-    new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
+    new_journal: NewJournal, store: Store, new_indexer: NewIndexer
 ) -> None:
     journal = new_journal()
-    both = [Indexer(store, directory, clock, signer, batch=5) for _ in range(2)]
+    both = [new_indexer(batch=5) for _ in range(2)]
     recorder = SessionRecorder(journal, start(journal))
     for number in range(80):
         run(recorder, f"select {number}")
@@ -232,9 +232,9 @@ def test_two_indexers_at_once_take_each_record_in_once(
 
 
 def test_changes_are_chained_exactly_once_and_marked(
-    store: Store, directory: Path, clock: ManualClock, signer: Signer
+    store: Store, directory: Path, clock: ManualClock, new_indexer: NewIndexer
 ) -> None:
-    both = [Indexer(store, directory, clock, signer) for _ in range(2)]
+    both = [new_indexer() for _ in range(2)]
     for number in range(30):
         with changing(store, system_actor("test"), clock.now()) as doing:
             doing.note("thing.change", f"thing {number}", number=number)
@@ -290,12 +290,12 @@ def test_kill_9_of_the_indexer_at_any_moment_loses_and_doubles_nothing(
 
 
 def test_a_store_that_is_away_loses_nothing(
-    new_journal: NewJournal, store: Store, directory: Path, clock: ManualClock, signer: Signer
+    new_journal: NewJournal, store: Store, new_indexer: NewIndexer
 ) -> None:
     journal = new_journal()
     session_of(journal, 3)
     change(store, "ALTER TABLE session RENAME TO session_away")
-    indexer = Indexer(store, directory, clock, signer)
+    indexer = new_indexer()
     with pytest.raises(StoreUnavailable):
         indexer.step()
     session_of(journal, 4)
