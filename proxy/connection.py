@@ -150,7 +150,7 @@ class Connection:
             self._broken(error)
         except OSError:
             self._target_left()
-        except Exception:  # as above
+        except Exception:  # as in _client_readable
             self._crashed()
 
     def _more_from_target(self) -> None:
@@ -257,14 +257,14 @@ class Connection:
         """Do off the loop what a decision needs, then let the session look again."""
         try:
             self.worker.prepare(self, need, raw)
-        except Exception:
+        except Exception:  # the session decides without it: what is unknown is refused
             log.exception("a decision could not be prepared", session=self.id)
         self.go_on()
 
     def _work(self, run: Callable[[], None]) -> None:
         try:
             self.worker.run_blocking(run)
-        except Exception:
+        except Exception:  # the session ends, the worker and its other sessions go on
             log.exception("work off the loop failed", session=self.id)
             self._say_and_close(last_words.internal_error())
         self.go_on()
@@ -291,7 +291,7 @@ class Connection:
             self._broken(error)
         except OSError:
             self._target_left()
-        except Exception:
+        except Exception:  # as in _client_readable
             self._crashed()
 
     def _on_disk(self, failure: JournalUnavailable | None) -> None:

@@ -63,7 +63,7 @@ class Holding:
             refusal = self._ask(connection, hold)
         except StoreUnavailable:
             refusal = hold_words.store_away()
-        except Exception:
+        except Exception:  # a client that waits has to get an answer, and the answer is no
             log.exception("nobody could be asked", session=connection.id)
             refusal = hold_words.store_away()
         if refusal is not None and hold.is_open:
@@ -158,7 +158,7 @@ class Holding:
                     self._pay()
             except GatepostError as error:
                 log.warning("requests cannot be looked at", error=str(error))
-            except Exception:
+            except Exception:  # all that wait depend on this loop
                 log.exception("requests cannot be looked at")
             for connection, hold in list(self._waiting.values()):
                 self._look_at(connection, hold)

@@ -68,7 +68,7 @@ class Login:
             pass  # left, too slow, or told why: nothing to say any more
         except ProtocolError as error:
             self._write(error_response("FATAL", "08P01", f"gatepost: {error.message}"))
-        except Exception:
+        except Exception:  # one login ends, the worker goes on
             log.exception("a login failed inside the gateway")
             self._fatal("XX000", "gatepost: an internal error ended the login", "Try again.")
         finally:

@@ -43,7 +43,7 @@ class Watcher:
                 self._store_away(error)
             except GatepostError as error:
                 log.error("watching failed", error=str(error))
-            except Exception:
+            except Exception:  # nothing else would tell the worker of changes
                 log.exception("watching failed")
             self._worker.keep_hours()
             self._end_what_is_over()

@@ -340,7 +340,7 @@ class Worker:
                 function = self._soon.popleft()
             try:
                 function()
-            except Exception:
+            except Exception:  # those behind it in the queue have to run
                 log.exception("a callback failed")
 
     def close(self) -> None:

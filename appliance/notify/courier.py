@@ -251,7 +251,7 @@ class Courier:
             return deal(claimed)
         except Unreachable:  # the store
             raise
-        except Exception as error:
+        except Exception as error:  # as the docstring says; it is logged, and counts as a try
             _log.exception("defect", message=claimed.id)
             self._failed(claimed, NotDelivered(f"a defect in Gatepost: {type(error).__name__}"))
             return True
