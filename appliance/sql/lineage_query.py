@@ -234,6 +234,7 @@ class Queries(Froms):
             if self.catalog.is_active(oid)
             or any(rule.event != "select" for rule in self.catalog.rules(oid))
         }
+        self.opaque |= code
         level.sources.append(target)
         sources: list[Node] = [*node.get("fromClause", []), *node.get("usingClause", [])]
         if "sourceRelation" in node:
@@ -313,7 +314,6 @@ class Queries(Froms):
         inner.items = level.items
         columns, is_open = self.targets(exprs, inner)
         if code:
-            self.opaque |= code
             columns = [(n, computed([v, Taint(opaque=code)])) for n, v in columns]
         return Table(columns, is_open, frozenset(level.tests))
 
