@@ -7,12 +7,13 @@ not. Whose records show it should be no other way to it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from appliance.masking.values import ColumnMask
 from appliance.recording.hidden import hidden
 from appliance.recording.masked import MaskedColumn
 from appliance.recording.recorder import PreparedText
+from appliance.sql.facts import EffectClass
 from appliance.sql.taint import ColumnId
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from proxy.decision import Decision
     from proxy.inflight import InFlight
     from proxy.judge import Judge
+
+_WRITING: Final = frozenset({EffectClass.INSERT, EffectClass.UPDATE, EffectClass.MERGE})
 
 
 def text_of(judge: Judge, raw: bytes, decision: Decision) -> str | PreparedText:
@@ -45,8 +48,21 @@ def hides(judge: Judge, decision: Decision) -> bool:
     masks = judge.masks
     if found is None or found.unknown or masks is None:
         return mask.scrubs_errors or bool(mask.refusal)
-    stored = (write.target for write in found.writes if write.target is not None)
-    return bool(_masks(masks, found.used) or _masks(masks, stored))
+    return bool(_masks(masks, found.used)) or _stores(judge, masks, decision)
+
+
+def _stores(judge: Judge, masks: MaskSet, decision: Decision) -> bool:
+    """Return whether a statement writes to a masked column, be it a constant."""
+    catalog = judge.catalog
+    for effect in (one for s in decision.facts.statements for one in s.effects):
+        if effect.cls not in _WRITING or effect.relation is None:
+            continue
+        name = effect.relation
+        relation = catalog.relation(name.schema or "", name.name) if catalog is not None else None
+        those = masks.relation(relation.oid) if relation is not None else {}
+        if those and (effect.columns is None or not those.keys().isdisjoint(effect.columns)):
+            return True
+    return False
 
 
 def masked(judge: Judge, item: InFlight) -> tuple[MaskedColumn, ...]:
