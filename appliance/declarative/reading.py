@@ -34,7 +34,6 @@ from appliance.hours import parse_hours
 from appliance.identity.credentials import parse_label
 from appliance.store import grants, identities, masking_rules, names, rules, targets
 
-MASKING = "masking rules are"
 FEDERATED = "federated credentials are"
 
 _MODES = tuple(mode.value for mode in ProfileMode)
@@ -62,8 +61,6 @@ def read_document(
     if node is None:
         return Document(None, None, None, None, None, None), problems
     top = Table(node, "", problems)
-    if top.has("masking") and top.tables("masking") != ():
-        top.refuse("masking", MASKING)
     document = Document(
         targets=_entries(top, "targets", _target, _target_name),
         groups=_entries(top, "groups", _group, lambda entry: entry.name),

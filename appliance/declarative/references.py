@@ -141,7 +141,8 @@ def _check_rule(
 def _check_masking(problems: Problems, known: Known, entry: MaskingEntry) -> None:
     for index, who in enumerate(entry.rule.exempt):
         _check_who(problems, known, f"{entry.path}.exempt[{index}]", who)
-    _check(problems, f"{entry.path}.target", entry.rule.target, known.roles, "target")
+    if entry.rule.target:  # else that it lacks one is said already
+        _check(problems, f"{entry.path}.target", entry.rule.target, known.roles, "target")
 
 
 def _check_approvers(problems: Problems, known: Known, path: str, who: str) -> None:

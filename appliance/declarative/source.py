@@ -10,6 +10,7 @@ from appliance.errors import GatepostError, Invalid
 
 MAX_BYTES = 16 << 20
 _MAX_DEPTH = 20
+_QUOTES = 'put what begins with * in "quotes"'
 
 
 class InvalidFile(GatepostError):
@@ -67,7 +68,8 @@ def compose(text: bytes, problems: Problems) -> yaml.MappingNode | None:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.lines[""] = mark.line + 1 if mark else 1
-        problems.add("", f"is not YAML: {error.problem or error.context}")
+        hint = _QUOTES if error.context == "while scanning an alias" else ""
+        problems.add("", f"is not YAML: {error.problem or error.context}", hint)
         return None
     except (yaml.YAMLError, RecursionError):
         problems.add("", "is not YAML that Gatepost can read")
@@ -94,8 +96,10 @@ def _refuse_aliases(text: str, problems: Problems) -> None:
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
             problems.lines[""] = event.start_mark.line + 1 if event.start_mark else 1
-            is_alias = isinstance(event, yaml.AliasEvent)
-            problems.add("", "YAML aliases are not read" if is_alias else "is nested too deeply")
+            if isinstance(event, yaml.AliasEvent):
+                problems.add("", "YAML aliases are not read", _QUOTES)
+            else:
+                problems.add("", "is nested too deeply")
             return
 
 

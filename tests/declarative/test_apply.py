@@ -37,6 +37,7 @@ targets:
 groups:
   - {name: analysts, claim: analysts}
   - {name: dba, members: [bo@example.com]}
+  - {name: pci}
 identities:
   - {name: ana@example.com, kind: human, groups: [analysts]}
   - {name: bo@example.com, kind: human, permission_roles: [approver]}
@@ -71,6 +72,13 @@ policies:
     action: approve
     approvers: "group:dba"
     timeout: 10m
+masking:
+  - name: card-numbers
+    target: shop
+    columns: ["public.customers.card_number", "*.*.ssn"]
+    method: partial
+    mode: lenient
+    exempt: ["group:pci"]
 settings:
   default_action: allow
   smtp: {host: localhost, port: 1025, from: gatepost@example.com}
@@ -115,6 +123,9 @@ def test_the_contracts_example_is_applied_as_it_stands(store: Store) -> None:
     assert [(r.name, r.action, r.timeout_s) for r in snapshot.rules] == [
         ("no-ddl-from-machines", "block", None),
         ("bulk-writes-need-a-human", "approve", 600),
+    ]
+    assert [(r.name, r.target, r.columns, r.exempt) for r in snapshot.masking] == [
+        ("card-numbers", "shop", ("public.customers.card_number", "*.*.ssn"), ("group:pci",))
     ]
     assert "create ci ci-nightly" in applied.changes
     assert "issue c-1 to ci-nightly" in applied.changes
@@ -164,7 +175,7 @@ policies: [{name: first, action: allow, who: "group:new"}]
         "identity:ci-nightly",
     ]
     assert snapshot.rules[0].name == "first"
-    assert set(snapshot.groups) == {"analysts", "dba", "new"}
+    assert set(snapshot.groups) == {"analysts", "dba", "new", "pci"}
 
 
 def test_prune_removes_only_from_the_sections_that_are_there(store: Store) -> None:

@@ -17,6 +17,8 @@ from appliance.entities import (
     Durability,
     IdentityStatus,
     Limits,
+    MaskingRule,
+    MaskMode,
     PermissionRole,
     PolicyRule,
     Settings,
@@ -24,12 +26,14 @@ from appliance.entities import (
 )
 from appliance.hours import parse_hours
 from appliance.identity import credentials
+from appliance.masking.values import Method
 from appliance.policy.builtin import BUILTIN_RULES
 from appliance.store import (
     accounts,
     grants,
     groups,
     identities,
+    masking_rules,
     rules,
     settings,
     snapshots,
@@ -172,6 +176,29 @@ def _rules(draw: st.DrawFn) -> list[PolicyRule]:
 
 
 @st.composite
+def _masking(draw: st.DrawFn) -> list[MaskingRule]:
+    names = draw(st.lists(st.sampled_from(_NAMES), unique=True, max_size=3))
+    columns = ("a.b.c", "*.*.ssn", 'x."a.b".c', "public.Card Holders.Card No", "a.b.null")
+    found = []
+    for name in names:
+        method = draw(st.sampled_from(Method))
+        found.append(
+            MaskingRule(
+                0,
+                name,
+                "shop",
+                tuple(draw(st.lists(st.sampled_from(columns), unique=True, min_size=1))),
+                method,
+                draw(_WORDS) if method is Method.FIXED else None,
+                draw(st.sampled_from(MaskMode)),
+                tuple(draw(st.lists(st.sampled_from(("group:dba", "kind:ci")), unique=True))),
+                draw(st.booleans()),
+            )
+        )
+    return found
+
+
+@st.composite
 def _grants(draw: st.DrawFn) -> list[GrantSpec]:
     builtin = [rule.name for rule in BUILTIN_RULES]
     hours = ("", "08:00-18:00", "Mon-Fri 00:00-06:00 Europe/Oslo")
@@ -196,17 +223,20 @@ def _grants(draw: st.DrawFn) -> list[GrantSpec]:
 
 
 @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(_identity_specs(), _rules(), _grants(), _WORDS)
+@given(_identity_specs(), _rules(), _grants(), _masking(), _WORDS)
 def test_whatever_was_configured_an_unchanged_export_changes_nothing(
     specs: list[IdentitySpec],
     some_rules: list[PolicyRule],
     some_grants: list[GrantSpec],
+    some_masking: list[MaskingRule],
     environment: str,
 ) -> None:
     with tempfile.TemporaryDirectory() as place:
         store = migrated(f"sqlite:///{Path(place) / 'gatepost.db'}")
         with store.transaction():
             _configure(store, specs, some_rules, some_grants, environment)
+            for masking in some_masking:
+                masking_rules.create(store, BY, NOW, masking)
         before = snapshots.load(store, NOW)
         text = _unchanged(store)
         store.close()
@@ -246,4 +276,5 @@ def _comparable(snapshot: Snapshot) -> Snapshot:
         targets={n: replace(t, id=0) for n, t in snapshot.targets.items()},
         identities={n: replace(i, id=0) for n, i in snapshot.identities.items()},
         grants=tuple(replace(g, id=0) for g in snapshot.grants),
+        masking=tuple(replace(m, id=0) for m in snapshot.masking),
     )
