@@ -6,20 +6,12 @@ of its masker. Every length that came is compared with the end of its message be
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport (
-    PyBytes_AS_STRING,
-    PyBytes_CheckExact,
-    PyBytes_FromStringAndSize,
-    PyBytes_GET_SIZE,
-)
-from libc.stdint cimport int32_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcpy, memset
+from cpython.bytes cimport PyBytes_CheckExact
+
+include "_bytes.pxi"
 
 from appliance.masking.maskers_text import Constant, Partial
-from appliance.masking.rows_python import LARGEST, misfit
-
-ctypedef const unsigned char *Bytes
+from appliance.masking.rows_python import LARGEST
 
 cdef enum How:
     CONSTANT
@@ -32,11 +24,6 @@ cdef struct Column:
     bint is_padded  # of PARTIAL
     Bytes value  # of CONSTANT: with its length before it, as it is written
     Py_ssize_t size
-
-cdef struct Out:
-    unsigned char *data
-    Py_ssize_t size
-    Py_ssize_t room
 
 cdef enum:
     HEADER = 5
@@ -105,11 +92,7 @@ cdef class CompiledRowMasker:
         try:
             if not 0 <= pos <= size <= buffer.len:
                 raise ValueError("expected a position within the view")
-            out.size = 0
-            out.room = size - pos + 4096
-            out.data = <unsigned char *>malloc(out.room)
-            if out.data is NULL:
-                raise MemoryError
+            begin(&out, size - pos + 4096)
             end = self._run(<Bytes>buffer.buf, pos, size, &out)
             return PyBytes_FromStringAndSize(<char *>out.data, out.size), end
         finally:
@@ -132,7 +115,7 @@ cdef class CompiledRowMasker:
         cdef Py_ssize_t header = out.size, run, after, value_at
         cdef int number
         cdef Column *column
-        if <int>((<uint16_t>data[at] << 8) | data[at + 1]) != self._columns:
+        if ((<int>data[at] << 8) | data[at + 1]) != self._columns:
             raise misfit(f"expected {self._columns} columns")
         run = at
         at += 2
@@ -183,84 +166,3 @@ cdef class CompiledRowMasker:
 
 
 cdef Py_ssize_t LARGEST_MESSAGE = LARGEST
-
-
-cdef inline int32_t number_at(Bytes data) noexcept nogil:
-    return <int32_t>(
-        (<uint32_t>data[0] << 24)
-        | (<uint32_t>data[1] << 16)
-        | (<uint32_t>data[2] << 8)
-        | <uint32_t>data[3]
-    )
-
-
-cdef inline void write_number(unsigned char *at, uint32_t number) noexcept nogil:
-    at[0] = number >> 24
-    at[1] = (number >> 16) & 0xFF
-    at[2] = (number >> 8) & 0xFF
-    at[3] = number & 0xFF
-
-
-cdef inline Py_ssize_t skip(Bytes data, Py_ssize_t at, Py_ssize_t end, int count) except -1:
-    """Return where the values end that begin at ``at``."""
-    cdef int32_t length
-    while count > 0:
-        if end - at < 4:
-            raise misfit("it ends within a column")
-        length = number_at(data + at)
-        at += 4
-        if length < -1 or length > end - at:
-            raise misfit("it ends within a column")
-        if length > 0:
-            at += length
-        count -= 1
-    return at
-
-
-cdef inline int reserve(Out *out, Py_ssize_t more) except -1:
-    cdef Py_ssize_t room
-    cdef unsigned char *moved
-    if more > out.room - out.size:
-        room = 2 * (out.size + more)
-        moved = <unsigned char *>realloc(out.data, room)
-        if moved is NULL:
-            raise MemoryError
-        out.data = moved
-        out.room = room
-    return 0
-
-
-cdef inline int put(Out *out, Bytes data, Py_ssize_t size) except -1:
-    reserve(out, size)
-    memcpy(out.data + out.size, data, size)
-    out.size += size
-    return 0
-
-
-cdef inline bint is_ascii(Bytes data, Py_ssize_t size) noexcept nogil:
-    cdef uint64_t word
-    cdef Py_ssize_t at = 0
-    while size - at >= 8:
-        memcpy(&word, data + at, 8)
-        if word & <uint64_t>0x8080808080808080:
-            return False
-        at += 8
-    while at < size:
-        if data[at] & 0x80:
-            return False
-        at += 1
-    return True
-
-
-cdef inline int put_partial(Out *out, Bytes data, Py_ssize_t size, bint is_padded) except -1:
-    """Append the value with stars but for the last min(4, length/4) characters."""
-    cdef Py_ssize_t shown = size, hidden
-    if is_padded:
-        while shown > 0 and data[shown - 1] == 32:
-            shown -= 1
-    hidden = shown - min(4, shown // 4)
-    reserve(out, size)
-    memset(out.data + out.size, 42, hidden)
-    memcpy(out.data + out.size + hidden, data + hidden, size - hidden)
-    out.size += size
-    return 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from appliance.errors import ProtocolError
+from appliance.masking.copy_text import Plain
 from appliance.masking.maskers import Masker
 
 _SIGNATURE: Final = b"PGCOPY\n\xff\r\n\0"
@@ -24,6 +25,19 @@ class BinaryRows:
         self._maskers = tuple(maskers)
         self._began = False
         self._ended = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether what comes next is a tuple, or the trailer."""
+        return self._began and not self._ended
+
+    @property
+    def plain(self) -> Plain:
+        return Plain("binary")
+
+    def written(self, value: bytes | None) -> bytes:
+        """Return a replacement as it stands in a row."""
+        return _NULL if value is None else _LENGTH.pack(len(value)) + value
 
     def take(self, data: bytearray, out: list[bytes]) -> int:
         """Append the replacement of every whole row in ``data``; return where they end."""
@@ -75,8 +89,7 @@ class BinaryRows:
             if masker is None or length < 0:
                 parts.append(bytes(data[start:at]))
                 continue
-            value = masker(bytes(data[start + _LENGTH.size : at]))
-            parts.append(_NULL if value is None else _LENGTH.pack(len(value)) + value)
+            parts.append(self.written(masker(bytes(data[start + _LENGTH.size : at]))))
         out += parts
         return at
 

@@ -12,11 +12,17 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.errors import ProtocolError
 from appliance.masking.copy_binary import BinaryRows
-from appliance.masking.copy_text import CsvRows, TextRows
+from appliance.masking.copy_text import CsvRows, Plain, TextRows
 from appliance.masking.maskers import Masker
 
 if TYPE_CHECKING:
+    from appliance.masking._copy_rows import CompiledCopy
     from appliance.sql.copy_options import CopyOptions
+else:
+    try:
+        from appliance.masking._copy_rows import CompiledCopy
+    except ImportError:  # it was installed without a compiler: slower, but the same
+        CompiledCopy = None
 
 _HEADER: Final = struct.Struct("!Bi")
 _COPY_DATA: Final = ord("d")
@@ -32,13 +38,36 @@ class Rows(Protocol):
         """Append the replacement of every whole row in ``data``; return where they end."""
         ...
 
+    def written(self, value: bytes | None) -> bytes:
+        """Return a replacement, None = NULL, as it stands in a row."""
+        ...
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether what comes next is a row of values."""
+        ...
+
+    @property
+    def plain(self) -> Plain:
+        """Return how plain rows look."""
+        ...
+
 
 class CopyMasker:
-    """One COPY's output. Keeps the row that is not all there yet."""
+    """One COPY's output. Keeps the row that is not all there yet.
 
-    def __init__(self, rows: Rows) -> None:
+    ``run``: rewrites messages with one plain row each; None = there is no compiled path.
+    """
+
+    def __init__(self, rows: Rows, run: CompiledCopy | None = None) -> None:
         self._rows = rows
+        self._run = run
         self._tail = bytearray()
+
+    @property
+    def is_between_rows(self) -> bool:
+        """Return whether the next message begins with a row of values."""
+        return not self._tail and self._rows.is_plain
 
     def feed(self, payload: memoryview | bytes) -> bytes:
         """Return the replacement of the rows that are whole now, of all that came before too.
@@ -71,6 +100,8 @@ class CopyMasker:
 
         As RowMasker.rows does for DataRow messages.
         """
+        if self._run is not None:
+            return self._run.rows(view, pos, size, self)
         if not 0 <= pos <= size <= len(view):
             raise ValueError("expected a position within the view")
         out: list[bytes] = []
@@ -104,9 +135,19 @@ def copy_masker(
     Raises:
         ValueError: its rows cannot be told apart for sure; the message says what to change.
     """
+    rows: Rows
     if options.format == "binary":
-        return CopyMasker(BinaryRows(maskers))
-    if codec is None:
+        rows = BinaryRows(maskers)
+    elif codec is None:
         raise ValueError("its encoding cannot be read safely: use ENCODING 'UTF8'")
-    make = CsvRows if options.format == "csv" else TextRows
-    return CopyMasker(make(options, maskers, codec))
+    elif options.format == "csv":
+        rows = CsvRows(options, maskers, codec)
+    else:
+        rows = TextRows(options, maskers, codec)
+    if CompiledCopy is None:
+        return CopyMasker(rows)
+    plain = rows.plain
+    quote = -1 if plain.quote is None else plain.quote
+    return CopyMasker(
+        rows, CompiledCopy(plain.form, plain.delimiter, quote, plain.null, maskers, rows.written)
+    )

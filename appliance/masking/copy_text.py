@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import ProtocolError
@@ -22,20 +23,48 @@ _LETTERS: Final = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\
 _WRITTEN: Final = {byte: b"\\" + letter for letter, byte in _LETTERS.items()} | {b"\\": b"\\\\"}
 
 
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What the compiled path must know to read the rows that need no closer look.
+
+    ``delimiter``, ``quote``: bytes; a quote of None: none is looked into. ``null``: None = a value
+    may be written so too.
+    """
+
+    form: str
+    delimiter: int = 0
+    quote: int | None = None
+    null: bytes | None = None
+
+
 class TextRows:
     """COPY's own format: columns by a delimiter, backslash escapes, one row a line."""
 
     def __init__(self, options: CopyOptions, maskers: Sequence[Masker | None], codec: str) -> None:
         self._maskers = tuple(maskers)
         self._delimiter = _one_byte(options.delimiter, "DELIMITER", codec, b"\\\r\n")
-        self._null = options.null.encode(codec)
+        self._null = _null(options.null, codec, b"\r\n" + self._delimiter)
         # What a value could be written as too: it is masked as if it were one. So nobody learns
         # whether a value is what he guessed, and NULL '' tells no more than emptiness.
         self._special = re.compile(rb"[\\\x08\f\n\r\t\v%s]" % re.escape(self._delimiter))
-        could_be = self._written(_ESCAPED.sub(_unescaped, self._null))
+        could_be = self.written(_ESCAPED.sub(_unescaped, self._null))
         self._is_ambiguous = bool(self._null) and could_be == self._null
         self._header = options.header
         self._seen = 0  # bytes of the unfinished row that hold no newline
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether what comes next is a row of values."""
+        return not self._header
+
+    @property
+    def plain(self) -> Plain:
+        null = None if self._is_ambiguous else self._null
+        return Plain("text", self._delimiter[0], None, null)
+
+    def written(self, value: bytes | None) -> bytes:
+        """Return a replacement as it stands in a row."""
+        return self._null if value is None else self._special.sub(self._escape, value)
 
     def take(self, data: bytearray, out: list[bytes]) -> int:
         """Append the replacement of every whole row in ``data``; return where they end."""
@@ -61,7 +90,7 @@ class TextRows:
             if masker is None or (columns[number] == self._null and not self._is_ambiguous):
                 continue
             value = masker(_ESCAPED.sub(_unescaped, columns[number]))
-            columns[number] = self._null if value is None else self._written(value)
+            columns[number] = self.written(value)
         return self._delimiter.join(columns)
 
     def _joined(self, pieces: list[bytes]) -> list[bytes]:
@@ -77,9 +106,6 @@ class TextRows:
             raise _misfit("it ends within an escape")
         return columns
 
-    def _written(self, value: bytes) -> bytes:
-        return self._special.sub(self._escape, value)
-
     def _escape(self, found: re.Match[bytes]) -> bytes:
         return _WRITTEN.get(found[0], b"\\" + found[0])
 
@@ -92,7 +118,7 @@ class CsvRows:
         self._delimiter = _one_byte(options.delimiter, "DELIMITER", codec, b"\r\n")
         self._quote = _one_byte(options.quote, "QUOTE", codec, b"\r\n" + self._delimiter)
         self._escape = _one_byte(options.escape, "ESCAPE", codec, b"\r\n" + self._delimiter)
-        self._null = options.null.encode(codec)
+        self._null = _null(options.null, codec, b"\r\n" + self._delimiter + self._quote)
         self._header = options.header
         self._is_forced = bool(options.force_quote)
         quote, escape = re.escape(self._quote), re.escape(self._escape)
@@ -134,7 +160,23 @@ class CsvRows:
         quoted, bare = found[1], found[2]
         if masker is None or bare == self._null:
             return found[0][:-1]
-        value = masker(bare if quoted is None else self._escaped.sub(_second_byte, quoted))
+        return self.written(
+            masker(bare if quoted is None else self._escaped.sub(_second_byte, quoted))
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether what comes next is a row of values."""
+        return not self._header
+
+    @property
+    def plain(self) -> Plain:
+        is_simple = self._quote == self._escape and not self._is_forced
+        quote = self._quote[0] if is_simple else None
+        return Plain("csv", self._delimiter[0], quote, self._null)
+
+    def written(self, value: bytes | None) -> bytes:
+        """Return a replacement as it stands in a row."""
         if value is None:
             return self._null
         if self._is_forced or value == self._null or self._must_quote.search(value):
@@ -158,6 +200,16 @@ def _unescaped(found: re.Match[bytes]) -> bytes:
     if code.isdigit() and code[0] < 0x38:  # an octal number
         return bytes((int(code, 8) & 0xFF,))
     return code
+
+
+def _null(text: str, codec: str, forbidden: bytes) -> bytes:
+    try:
+        found = text.encode(codec)
+    except UnicodeEncodeError as error:
+        raise ValueError("its NULL cannot be written in its encoding: use another") from error
+    if any(byte in forbidden for byte in found):
+        raise ValueError("its NULL makes columns ambiguous: use another, or none")
+    return found
 
 
 def _one_byte(text: str, what: str, codec: str, forbidden: bytes) -> bytes:
