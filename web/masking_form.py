@@ -12,6 +12,7 @@ from appliance.errors import GatepostError
 from appliance.masking.examples import example
 from appliance.masking.maskers import preview, why_not
 from appliance.masking.resolving import resolve
+from appliance.masking.sensitive import Kind
 from appliance.masking.sentences import Audience, Piece, audience, sentence
 from appliance.masking.survey import Seen
 from appliance.masking.values import ColumnMask, Method
@@ -144,6 +145,15 @@ def words_of(form: Form, snapshot: Snapshot) -> Words | None:
         room = _MOST_PREVIEWED - len(previews)
         previews += [_previewed(rule, seen, read) for seen in found[:room]]
     return Words(sentence(rule), audience(snapshot, rule, now()), previews, matched, problem)
+
+
+def example_of(type_name: str, kind: str, method: str) -> str | None:
+    """Return what a made-up value becomes by a method; None = NULL, "" = there is none to show."""
+    known = next((one for one in Kind if one == kind), None)
+    if method not in list(Method) or why_not(method, type_name):
+        return ""
+    value = example(type_name, known)
+    return preview(ColumnMask("", Method(method), ""), type_name, value) if value else ""
 
 
 def _typed(form: Form, known: Iterable[str]) -> MaskingRule | None:

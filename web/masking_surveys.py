@@ -13,6 +13,8 @@ from flask.sansio.blueprints import BlueprintSetupState
 
 from appliance.entities import Snapshot, Target
 from appliance.errors import NotFound
+from appliance.masking.accepting import RULE_NAMES
+from appliance.masking.examples import example
 from appliance.masking.maskers import preview
 from appliance.masking.survey import Seen, Survey, Values
 from appliance.masking.values import ColumnMask, Method
@@ -93,6 +95,17 @@ class Surveys:
 def install(state: BlueprintSetupState) -> None:
     """Give the application its surveys when a blueprint that needs them is registered."""
     state.app.extensions.setdefault(EXTENSION, Surveys())
+    state.app.jinja_env.filters["rule_name"] = RULE_NAMES.__getitem__
+    state.app.jinja_env.filters["masked_example"] = _masked_example
+
+
+def _masked_example(seen: Seen) -> str | None:
+    """Return what a made-up value becomes by the suggested method."""
+    if seen.suggestion is None:
+        return ""
+    value = example(seen.base, seen.suggestion.kind)
+    mask = ColumnMask("", seen.suggestion.method, seen.name)
+    return preview(mask, seen.base, value) if value else ""
 
 
 def survey_of(snapshot: Snapshot, target: Target, database: str) -> Read | None:

@@ -8,6 +8,7 @@ import click
 
 from appliance.cli._opened import opened
 from appliance.cli._output import moment, print_json, print_table, visible
+from appliance.cli.masking_suggest import suggest
 from appliance.errors import NotFound
 from appliance.store import masking_coverage, targets
 from appliance.store.masking_coverage import DatabaseCoverage, RuleCoverage
@@ -18,6 +19,9 @@ _MOST = 20  # columns of one rule in the list; show has all of them
 @click.group(name="masking")
 def command() -> None:
     """Masking rules: what is shown instead of which columns, and to whom."""
+
+
+command.add_command(suggest)
 
 
 @command.command(name="list")

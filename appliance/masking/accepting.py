@@ -10,7 +10,8 @@ from appliance.masking.sensitive import Kind
 from appliance.masking.values import Method
 
 MOST_COLUMNS = 200  # of one rule
-_NAMES = {
+# What the rule for a kind is called.
+RULE_NAMES = {
     Kind.CARD: "card-numbers",
     Kind.EMAIL: "email-addresses",
     Kind.PHONE: "phone-numbers",
@@ -58,7 +59,7 @@ def accepted(
 
 
 def _suits(rule: MaskingRule, pick: Pick, exempt: tuple[str, ...]) -> bool:
-    base = _NAMES[pick.kind]
+    base = RULE_NAMES[pick.kind]
     return (
         base in rule.name
         and rule.enabled
@@ -70,7 +71,7 @@ def _suits(rule: MaskingRule, pick: Pick, exempt: tuple[str, ...]) -> bool:
 
 
 def _name(pick: Pick, target: str, taken: Iterable[str]) -> str:
-    base = _NAMES[pick.kind]
+    base = RULE_NAMES[pick.kind]
     numbers = (f"{target}-{base}-{number}" for number in range(2, 10_000))
     names = frozenset(taken)
     return next(name for name in (base, f"{target}-{base}", *numbers) if name not in names)

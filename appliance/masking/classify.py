@@ -99,7 +99,7 @@ def _weighed(column: ColumnFacts, values: list[str], named: Finding | None) -> F
 
 def _by_values(column: ColumnFacts, values: list[str]) -> Finding | None:
     """Return what nearly all of the values are."""
-    of_all = f"of {len(values)} value{'' if len(values) == 1 else 's'}"
+    of_all = f"of {len(values)} values"
     words = [value_checks.secret(value) for value in values]
     secrets = [word for word in words if word]
     if len(secrets) >= _MOST * len(values):
@@ -133,7 +133,7 @@ def _as_national_id(column: ColumnFacts, values: list[str], of_all: str) -> Find
 
 def _doubted(values: list[str], named: Finding) -> Finding | None:
     """Return what a name is worth whose values do not all agree; None = nothing."""
-    of_all = f"of {len(values)} value{'' if len(values) == 1 else 's'}"
+    of_all = f"of {len(values)} values"
     if named.kind is Kind.PHONE:
         passed = sum(map(value_checks.may_be_phone, values))
         if passed >= _MOST * len(values):
@@ -162,8 +162,8 @@ def _within(values: list[str]) -> Finding | None:
     for kind, check, said in _WITHIN:
         passed = sum(map(check, values))
         if passed >= 2 and passed >= _SOME * len(values):
-            said = f"{passed} of {len(values)} values {said}"
-            return Finding(kind, Confidence.LOW, said, is_part=True)
+            sure = Confidence.MEDIUM if passed >= _MOST * len(values) else Confidence.LOW
+            return Finding(kind, sure, f"{passed} of {len(values)} values {said}", is_part=True)
     return None
 
 

@@ -88,6 +88,7 @@ class Survey:
             for place, is_computed in own.items():
                 self._covers[place].append(Cover(rule, is_computed))
         self._bases: dict[str, str] = {}
+        self._methods: dict[str, tuple[Method, ...]] = {}
         self.relations = sorted(
             (one for one in catalog.relations() if _is_shown(one)),
             key=lambda one: (one.name.schema or "", one.name.name),
@@ -146,6 +147,16 @@ class Survey:
             if columns:
                 found.append((relation, columns))
         return found
+
+    def methods(self, type_name: str) -> tuple[Method, ...]:
+        """Return the methods that columns of a type can have without a value of their own."""
+        if type_name not in self._methods:
+            self._methods[type_name] = tuple(
+                method
+                for method in Method
+                if method is not Method.FIXED and not why_not(method, type_name, None, self.catalog)
+            )
+        return self._methods[type_name]
 
     def base(self, type_name: str) -> str:
         """Return a type as ``ColumnFacts`` has it: a domain is what it is over."""

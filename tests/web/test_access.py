@@ -144,6 +144,7 @@ TABLE: dict[str, frozenset[PermissionRole] | str] = {
     "masking_rules.new": ADMIN,
     "masking_rules.create": ADMIN,
     "masking_rules.words": ADMIN,
+    "masking_rules.preview_method": ADMIN,
     "masking_rules.edit": ADMIN,
     "masking_rules.change": ADMIN,
     "masking_rules.switch": ADMIN,

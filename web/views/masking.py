@@ -20,7 +20,7 @@ from web import masking_surveys
 from web.access import ADMIN, AUDITOR, may
 from web.forms import read_form
 from web.forms import sentence as error_sentence
-from web.masking_form import METHODS, exempted
+from web.masking_form import exempted
 from web.masking_surveys import Read, databases, survey_of
 from web.services import now, services
 from web.viewer import actor
@@ -28,7 +28,7 @@ from web.viewer import actor
 blueprint = Blueprint("masking", __name__)
 blueprint.record_once(masking_surveys.install)
 
-_LONGEST_ORDER = 5_000  # characters of names in an address
+_MOST_SHOWN = 400  # columns of one database, the most certain ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Looked:
     failed: tuple[tuple[str, str], ...] = ()
     unseen: int = 0
     problem: str = ""
+    more: int = 0  # columns for which the page has no room
 
     @property
     def count(self) -> int:
@@ -209,7 +210,8 @@ def _place(snapshot: Snapshot, target: str, database: str) -> Place:
 
 
 def _looked(place: Place) -> Looked:
-    return Looked(place, _by_table(place.read.uncovered if place.read else ()))
+    found = place.read.uncovered if place.read else ()
+    return Looked(place, _by_table(found), more=max(0, len(found) - _MOST_SHOWN))
 
 
 def _by_values(place: Place) -> Looked:
@@ -225,13 +227,14 @@ def _by_values(place: Place) -> Looked:
         relation = catalog.by_oid(oid)
         if relation is not None:
             failed.append((masking_surveys.seen_as(relation), why))
-    return Looked(place, _by_table(found), True, tuple(failed), len(sample.unseen))
+    more = max(0, len(found) - _MOST_SHOWN)
+    return Looked(place, _by_table(found), True, tuple(failed), len(sample.unseen), more=more)
 
 
 def _by_table(columns: Sequence[Seen]) -> list[tuple[str, list[Seen]]]:
     """Return columns by table: the table with the most certain one first."""
     tables: dict[str, list[Seen]] = {}
-    for seen in columns:
+    for seen in columns[:_MOST_SHOWN]:
         tables.setdefault(seen.table, []).append(seen)
     return list(tables.items())
 
@@ -259,7 +262,7 @@ def _picks(only: str, table: str, is_all: bool) -> list[Pick]:
 
 def _choices() -> dict[str, object]:
     groups = overview.group_names(services().store)
-    return {"groups": groups, "methods": [method for method, _ in METHODS][:-1]}
+    return {"groups": groups}
 
 
 def _shifted(names: Sequence[str], name: str, direction: str) -> list[str]:

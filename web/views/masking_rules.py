@@ -31,6 +31,7 @@ def new() -> str:
     for name in ("target", "method", "name"):
         form.values[name] = request.args.get(name, form.values[name])
     form.values["columns"] = "\n".join(request.args.getlist("column"))
+    form.values["name"] = _free(form.values["name"])
     targets = tuple(snapshots.load(services().store, now()).targets)
     if len(targets) == 1:
         form.values["target"] = targets[0]
@@ -61,6 +62,16 @@ def words() -> str:
     """Say what the rule as typed comes to: a part that the form asks for while typing is done."""
     form = masking_form.read()
     return render_template("masking/_words.html", form=form, words=_words(form))
+
+
+@blueprint.get("/masking/preview")
+@may(ADMIN)
+def preview_method() -> str:
+    """Say what a made-up value of a kind would become by a method."""
+    values = {name: request.args.get(name, "") for name in ("kind", "type", "method")}
+    method = next((value for name, value in request.args.items() if "|" in name), "")
+    shown = masking_form.example_of(values["type"], values["kind"], method or values["method"])
+    return render_template("masking/_becomes.html", becomes=shown)
 
 
 @blueprint.get("/masking/rules/<name>/edit")
@@ -150,6 +161,14 @@ def _last_removed(name: str) -> MaskingRule | None:
         exempt=tuple(document["exempt"]),
         enabled=bool(document["enabled"]),
     )
+
+
+def _free(name: str) -> str:
+    """Return a proposed name, or the first like it that no rule has."""
+    taken = {rule.name for rule in snapshots.load(services().store, now()).masking}
+    if not name or name not in taken:
+        return name
+    return next(one for one in (f"{name}-{n}" for n in range(2, 10_000)) if one not in taken)
 
 
 def _words(form: Form) -> Words | None:
