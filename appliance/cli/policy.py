@@ -20,8 +20,6 @@ from appliance.declarative.reading import read_document
 from appliance.declarative.source import InvalidFile
 from appliance.entities import Snapshot
 from appliance.errors import Invalid
-from appliance.masking.explain import EVERY_OUTPUT
-from appliance.masking.texts import MASKING
 from appliance.policy.trial import Session, Trial, imagine, try_statement
 from appliance.policy.verdict import Action
 from appliance.sql.catalog import Catalog
@@ -65,7 +63,7 @@ def test(
         session = imagine(snapshot, identity, target, role, database, application_name, source)
         judge = partial(try_statement, snapshot, session, text, parser=parser, now=now, rows=rows)
         trial = judge(catalog=None)
-        if _names_something(trial) or trial.verdict.rule == MASKING:
+        if _names_something(trial) or trial.is_refused_by_masking:
             catalog, is_fresh = _catalog(found, session)
             trial = judge(catalog=catalog)
             if trial.facts.needs_catalog and not is_fresh:
@@ -173,7 +171,7 @@ def _print(trial: Trial) -> None:
         rows = [(one.cls, one.object, one.action, one.rule) for one in trial.effects]
         print_table(("CLASS", "OBJECT", "VERDICT", "RULE"), rows, "")
     for mask in trial.masks:
-        name = "every output" if mask.output == EVERY_OUTPUT else f"output {visible(mask.output)}"
+        name = "every output" if mask.is_every else f"output {visible(mask.output)}"
         click.echo(f"{name}: {visible(mask.how)}")
     if trial.scrubs_errors and verdict.is_allow:
         click.echo("errors and notices of it: PostgreSQL's own words, without values")

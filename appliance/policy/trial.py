@@ -9,7 +9,7 @@ from datetime import datetime
 from appliance.entities import Grant, Identity, Snapshot, Target, who_matches
 from appliance.errors import Invalid
 from appliance.hours import closed_rules
-from appliance.masking.explain import masks_of
+from appliance.masking.explain import EVERY_OUTPUT, masks_of
 from appliance.masking.texts import with_mask
 from appliance.policy.engine import Policy
 from appliance.policy.rules import Rulebook
@@ -55,6 +55,11 @@ class TrialMask:
     method: str
     how: str = ""
 
+    @property
+    def is_every(self) -> bool:
+        """Return whether it stands for all outputs, which are not known one by one."""
+        return self.output == EVERY_OUTPUT
+
 
 @dataclass(frozen=True, slots=True)
 class Trial:
@@ -75,6 +80,7 @@ class Trial:
     hint: str = ""
     many: tuple[tuple[int, Verdict], ...] = ()
     scrubs_errors: bool = False
+    is_refused_by_masking: bool = False
 
 
 def imagine(
@@ -159,6 +165,9 @@ def try_statement(
             for one in masking.outputs
         ),
         scrubs_errors=masking.plan is not None and masking.plan.scrubs_errors,
+        is_refused_by_masking=masking.plan is not None
+        and bool(masking.plan.refusal)
+        and verdict.reason == masking.plan.refusal,
         unknown=facts.refusal or next(filter(None, unknowns), ""),
         message=message,
         hint=hint,

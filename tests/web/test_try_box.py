@@ -7,8 +7,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from appliance.entities import PermissionRole, PolicyRule
-from appliance.store import catalogs, rules
+from appliance.entities import MaskingRule, PermissionRole, PolicyRule
+from appliance.masking.values import Method
+from appliance.store import catalogs, masking_rules, rules
+from tests.masking.catalogs import catalog
 from tests.web.browsing import Browser, words
 from tests.web.conftest import AT, BY, World
 from tests.web.filled import fill
@@ -164,3 +166,23 @@ def test_hours_count_as_they_are_now(ready: Browser, world: World) -> None:
         rules.create(world.store, BY, AT, made)
     text = words(ready.get(ask(sql="set work_mem = '1MB'")).text)  # it is Monday, 12:00 UTC
     assert "would be refused by-day" in text and "by-night" not in text
+
+
+def test_masked_outputs_come_with_rule_and_lineage(ready: Browser, world: World) -> None:
+    cards = MaskingRule(0, "cards", "shop", ("*.customers.card",), Method.PARTIAL)
+    masking_rules.create(world.store, BY, AT, cards)
+    known = catalog({"public.customers": (100, ("id", "card"))}, schemas=["public"])
+    catalogs.put(world.store, AT, "shop", "shop", known.to_json())
+    page = ready.get(ask(sql="select id, card, upper(card) as shout from customers")).text
+    text = words(page)
+    assert "would run" in text
+    assert "card partial public.customers.card, masked by cards (partial)" in text
+    assert "shout redact computed from public.customers.card, replaced whole by cards" in text
+    assert "in PostgreSQL's own words, without values" in text
+    untouched = words(ready.get(ask(sql="select id from customers")).text)
+    assert "Output Masked" not in untouched
+    refused = ready.get(ask(sql="insert into customers (id) select card from customers")).text
+    assert "would be refused cards" in words(refused)
+    assert 'href="/masking#rule-cards"' in refused
+    unknown = words(ready.get(ask(sql="do 'begin end'")).text)
+    assert "would be refused masking" in unknown
