@@ -125,6 +125,8 @@ class Judge:
             made = self._text_masks.of("", decision.facts, rules, None, None, self._names({}))
         elif decision.lineage is not None or masks.reaches(decision.facts):
             made = Masked(again(decision.lineage, decision.facts, rules, masks))
+        elif decision.mask is not None and decision.mask.is_untouched:
+            made = Masked(decision.mask)  # it still has to stand
         return replace(decision, mask=made.plan, verdict=with_mask(decision.verdict, made.plan))
 
     def _known_catalog(self) -> Catalog | None:
@@ -329,7 +331,7 @@ class Judge:
             cache = self._bound if bound or self.masking is not None else self._free
             cache.put(raw, decision)
             is_of_shape = decision.is_single and not parsed.literal_sensitive
-            if key is not None and is_of_shape and decision.mask is None:
+            if key is not None and is_of_shape and _is_far(decision):
                 cache.put(key, decision)
         return decision
 
@@ -398,3 +400,8 @@ class Judge:
             self._bound = precedents.cache(
                 (self._codec, state.search_path, state.current_user, self._generation)
             )
+
+
+def _is_far(decision: Decision) -> bool:
+    """Return whether nothing masked is in reach, whatever the literals are."""
+    return decision.mask is None or (decision.lineage is None and decision.mask.is_untouched)

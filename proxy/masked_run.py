@@ -21,6 +21,7 @@ from appliance.masking.standing import question, stands
 from appliance.masking.texts import is_touched
 from appliance.masking.values import Dependency, MaskPlan
 from appliance.recording.recorder import State
+from appliance.sql.catalog_pins import qualified
 from appliance.sql.dependencies import Kind as Rests
 from proxy import copy_masking, counting, deciding, guard, refusal
 from proxy.commands import Prepare, Wait
@@ -144,7 +145,7 @@ def _ask(session: Session, run: guard.Run, check: Check) -> bytes:
         if mask is not None and mask.copy is not None:
             check.steps += copy_masking.describe(session, run.item, check.raw, mask)
     if check.depends:
-        session.to_upstream.append(exchange(question(check.depends), synced=check.is_script))
+        session.to_upstream.append(exchange(_question(check), synced=check.is_script))
         asked = [session.own(kind) for kind in _STEPS]
         check.row = asked[2]
         check.steps += asked
@@ -159,6 +160,17 @@ def _ask(session: Session, run: guard.Run, check: Check) -> bytes:
     check.steps[-1].on_done = partial(_answered, session, run, check)
     session.wait = Wait.EXCHANGE
     return WAIT
+
+
+def _question(check: Check) -> str:
+    """Return the question, which nothing answers where the transaction has a snapshot of its own.
+
+    There the session would see the catalog as it was, and the target plans by the one of now.
+    """
+    return qualified(
+        f"""SELECT CASE WHEN pg_catalog.current_setting('transaction_isolation') = ANY (
+          ARRAY['read committed', 'read uncommitted']) THEN ({question(check.depends)}) END"""
+    )
 
 
 def _answered(session: Session, run: guard.Run, check: Check) -> None:

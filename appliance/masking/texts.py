@@ -31,6 +31,11 @@ _BARE = frozenset(
         EffectClass.EXPLAIN,
     }
 )
+# What may give a value that it computed, or store one.
+_COMPUTING = frozenset(
+    {"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "CopyStmt"}
+)
+_SYSTEM = frozenset({"pg_catalog", "information_schema"})
 _READING = frozenset({EffectClass.SELECT, EffectClass.UNKNOWN})
 _READERS = frozenset({"SelectStmt", "FetchStmt"})
 _CHANGING = frozenset({EffectClass.DDL, EffectClass.TEMP_DDL, EffectClass.UNKNOWN})
@@ -111,10 +116,10 @@ class TextMasks:
             return Masked()
         if catalog is None or masks is None:
             return Masked(None if _is_bare(facts) else _UNREADABLE)
-        if not masks.reaches(facts) and not any(map(_declares, facts.statements)):
-            return Masked()
         if len(facts.statements) > 1:
             return self._script(text, facts, rules, masks, catalog, names)
+        if not masks.reaches(facts) and not _declares(facts.statements[0]):
+            return Masked(self._far(text, facts, masks, catalog, names))
         found = self.lineage(text, catalog, names)
         is_made = found.declares is not None and _declares(facts.statements[0])
         declares = ((found.declares or "", found),) if is_made else ()
@@ -132,6 +137,22 @@ class TextMasks:
         prepared = {} if is_run else self._prepared
         cursors = {} if self._cursors is None else self._cursors
         return lineage(text, catalog, names, self._library, prepared, cursors)
+
+    def _far(
+        self, text: str, facts: Facts, masks: MaskSet, catalog: Catalog, names: NameContext
+    ) -> MaskPlan | None:
+        """Return what has to stand so that a statement reaches nothing masked; None = nothing.
+
+        Where it computes something, its result would not show that another session has given a
+        view another definition meanwhile, or a table the name of another.
+        """
+        statement = facts.statements[0]
+        if masks.is_empty or statement.kind not in _COMPUTING or not _names_users(statement):
+            return None
+        found = self.lineage(text, catalog, names)
+        if found.unknown or not found.is_bound:
+            return None
+        return MaskPlan((), depends=tuple(sorted(found.depends)), must_check=True)
 
     def _script(
         self,
@@ -164,6 +185,10 @@ class TextMasks:
                 if changed:
                     return Masked(_AFTER_CHANGE)
                 plans.append(made)
+            elif not changed:
+                part = text[statement.start : statement.end]
+                far = self._far(part, alone, masks, catalog, names)
+                plans += [] if far is None else [far]
             changed = changed or changes_names(statement)
         if not plans:
             return Masked()
@@ -229,6 +254,14 @@ def dirties(statement: Statement) -> bool:
             or not statement.settings
             or any(change.name in NAME_SETTINGS for change in statement.settings)
         )
+    )
+
+
+def _names_users(statement: Statement) -> bool:
+    """Return whether it names a relation that is not the system's."""
+    return any(
+        effect.relation is not None and effect.relation.schema not in _SYSTEM
+        for effect in statement.effects
     )
 
 
