@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from appliance.config import config_from_environment
-from appliance.entities import PolicyRule
+from appliance.entities import MaskingRule, PolicyRule
+from appliance.masking.values import Method
 from appliance.sealing import Sealer, load_master_key
-from appliance.store import catalogs, grants, identities, rules, targets
+from appliance.store import catalogs, grants, identities, masking_rules, rules, targets
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from appliance.store.grants import GrantSpec
@@ -166,3 +167,28 @@ def test_somebody_without_a_grant_can_be_imagined_in_a_role(
 ) -> None:
     done = policy_test("CREATE TABLE t (a int)", "--role", database.ro.name, as_="ana@example.com")
     assert done.returncode == 0, done.stderr
+
+
+def test_masked_outputs_are_listed_with_their_lineage(policy_test: Run, store: Store) -> None:
+    rule = MaskingRule(0, "ids", "shop", ("public.orders.id",), Method.HASH)
+    masking_rules.create(store, BY, NOW, rule)
+    done = policy_test("SELECT id AS number FROM v", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["masks"] == [
+        {
+            "output": "number",
+            "columns": ["public.orders.id"],
+            "rule": "ids",
+            "method": "hash",
+            "how": "public.orders.id through view public.v, masked by ids (hash)",
+        }
+    ]
+    done = policy_test("SELECT id AS number, id + 1 AS next FROM v")
+    assert (
+        "output number: public.orders.id through view public.v, masked by ids (hash)\n"
+        "output next: computed from public.orders.id through view public.v, replaced whole by ids\n"
+        "errors and notices of it: PostgreSQL's own words, without values\n"
+    ) in done.stdout
+    done = policy_test("DO 'begin end'")
+    assert done.returncode == 1
+    assert done.stdout.startswith("block, by builtin:masking: ")
