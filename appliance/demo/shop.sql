@@ -22,8 +22,7 @@ SELECT first || ' ' || last,
        lower(first || '.' || last) || n || '@example.net',
        '+47 400 ' || lpad((n * 7919 % 100000)::text, 5, '0'),
        city, country,
-       '4000 00' || lpad((n % 100)::text, 2, '0') || ' ' || lpad((n * 104729 % 10000)::text, 4, '0')
-           || ' ' || lpad((n * 15485863::bigint % 10000)::text, 4, '0'),
+       regexp_replace(body || check_digit, '(....)(....)(....)', '\1 \2 \3 '),
        '900-' || lpad((n % 99 + 1)::text, 2, '0') || '-' || lpad((n * 31 % 10000)::text, 4, '0'),
        now() - random() * interval '720 days'
 FROM generate_series(1, 1200) AS n,
@@ -34,7 +33,13 @@ FROM generate_series(1, 1200) AS n,
                 'Kaya','Lopez','Moreau'])[1 + n * 7 % 13] AS last) AS names,
      LATERAL (SELECT
          (ARRAY['Oslo','Berlin','Lyon','Porto','Gdansk','Turin'])[1 + n % 6] AS city,
-         (ARRAY['NO','DE','FR','PT','PL','IT'])[1 + n % 6] AS country) AS places;
+         (ARRAY['NO','DE','FR','PT','PL','IT'])[1 + n % 6] AS country) AS places,
+     LATERAL (SELECT '400000' || lpad((n % 100)::text, 2, '0') || lpad((n * 104729 % 10000)::text, 4, '0')
+         || lpad((n * 15485863::bigint % 1000)::text, 3, '0') AS body) AS cards,
+     LATERAL (SELECT (10 - sum(digit * 2 / 10 + digit * 2 % 10) FILTER (WHERE place % 2 = 1) % 10
+             + 10 - sum(digit) FILTER (WHERE place % 2 = 0) % 10) % 10 AS check_digit
+         FROM (SELECT place, substr(body, place, 1)::int AS digit
+               FROM generate_series(1, 15) AS place) AS digits) AS luhn;
 
 CREATE TABLE products (
     id           int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
