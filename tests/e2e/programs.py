@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.embedded import Installation
-from tests.harness.gateway import ANA, Gateway
+from psycopg import sql
+
+from appliance.embedded import Installation, PostgresServer
+from tests.harness.gateway import ANA, Gateway, running_gateway
+from tests.harness.postgres import fresh_database
 
 _TIMEOUT_S = 60
 # What may differ between two runs of the same script.
@@ -92,3 +96,16 @@ def comparable(text: str) -> str:
     for pattern, replacement in _VARIES:
         text = pattern.sub(replacement, text)
     return text
+
+
+@contextmanager
+def playing(server: PostgresServer, directory: Path) -> Iterator[Gateway]:
+    """Run a gateway to a database whose owner finds the scripts' schema first."""
+    with fresh_database(server) as database:
+        setting = sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = play, public").format(
+            sql.Identifier(database.owner.name), sql.Identifier(database.name)
+        )
+        with server.connect() as admin:
+            admin.execute(setting)
+        with running_gateway(database, directory) as running:
+            yield running

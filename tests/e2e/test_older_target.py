@@ -6,29 +6,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg import errors, sql
+from psycopg import errors
 
 from appliance.embedded import Installation, PostgresServer
-from tests.e2e.programs import comparable, run, straight, through
+from tests.e2e.programs import comparable, playing, run, straight, through
 from tests.e2e.test_psql import HERE, SCRIPTS, files, through_and_straight
-from tests.harness.gateway import Gateway, running_gateway
-from tests.harness.postgres import fresh_database
+from tests.harness.gateway import Gateway
 
 
 @pytest.fixture(scope="module")
 def gateway(
     postgres16: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    """A gateway to a database whose owner finds the scripts' schema first."""
-    with fresh_database(postgres16) as database:
-        with postgres16.connect() as admin:
-            admin.execute(
-                sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = play, public").format(
-                    sql.Identifier(database.owner.name), sql.Identifier(database.name)
-                )
-            )
-        with running_gateway(database, tmp_path_factory.mktemp("gateway")) as running:
-            yield running
+    with playing(postgres16, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
 
 
 @pytest.mark.parametrize("script", [name for name in SCRIPTS if not name.endswith("-18")])

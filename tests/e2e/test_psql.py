@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from psycopg import sql
 
 from appliance.embedded import Installation, PostgresServer, installation
-from tests.e2e.programs import Ran, comparable, run, straight, through
-from tests.harness.gateway import ANA, Gateway, running_gateway
+from tests.e2e.programs import Ran, comparable, playing, run, straight, through
+from tests.harness.gateway import ANA, Gateway
 from tests.harness.polling import eventually
-from tests.harness.postgres import fresh_database
 
 HERE = Path(__file__).parent
 SCHEMA = (HERE / "psql_schema.sql").read_text()
@@ -26,19 +24,11 @@ OPERATOR = "operator"
 def gateway(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
-    """A gateway to a database whose owner finds the scripts' schema first."""
-    with fresh_database(postgres) as database:
-        with postgres.connect() as admin:
-            admin.execute(
-                sql.SQL("ALTER ROLE {} IN DATABASE {} SET search_path = play, public").format(
-                    sql.Identifier(database.owner.name), sql.Identifier(database.name)
-                )
-            )
-        with running_gateway(database, tmp_path_factory.mktemp("gateway")) as running:
-            running.add_identity(OPERATOR, "service")
-            running.grant(f"identity:{OPERATOR}", database.owner.name, fastpath=True)
-            running.settle()
-            yield running
+    with playing(postgres, tmp_path_factory.mktemp("gateway")) as running:
+        running.add_identity(OPERATOR, "service")
+        running.grant(f"identity:{OPERATOR}", running.database.owner.name, fastpath=True)
+        running.settle()
+        yield running
 
 
 @pytest.fixture(params=[18, 16])
