@@ -353,7 +353,7 @@ class Connection:
         self.close(words.reason, gently=True)
 
     def _broken(self, error: ProtocolError) -> None:
-        if error.peer == "upstream":
+        if error.peer != "client":
             log.error("the target broke the protocol", session=self.id, error=error.message)
         self._say_and_close(last_words.of_error(error))
 

@@ -146,9 +146,10 @@ def plan(
     """Return what happens to the rows that a CopyOutResponse announces; None = they pass."""
     response = backend.parse_copy_out_response(message[HEADER_BYTES:])
     decision = item.decision
-    if decision is not None and decision.mask is None:
-        return None
-    options = decision.mask.copy if decision is not None and decision.mask is not None else None
+    mask = decision.mask if decision is not None else None
+    if decision is not None and decision.lineage is None and (mask is None or mask.is_untouched):
+        return None  # nothing masked is in its reach
+    options = mask.copy if mask is not None else None
     if options is None or (options.format == "binary") != (response.format == 1):
         raise ProtocolError("gateway", "a COPY came whose format was not decided on")
     fields = _fields(item.described, response)
