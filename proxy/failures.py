@@ -97,7 +97,7 @@ def _skipped(session: Session, item: InFlight, *, is_head: bool) -> None:
         if portal is None or not portal.is_done:
             for seq in item.records:
                 session.outcome(seq, State.WITHDRAWN, item)
-            if portal is not None:
+            if portal is not None and item.records:
                 portal.is_done = True
     if item.on_done is not None:
         item.on_done()

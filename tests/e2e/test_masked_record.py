@@ -75,6 +75,13 @@ def test_what_is_compared_is_findable_and_its_values_are_not_recorded(people: Ga
     assert secrets_in([(row["text"], row["parameters"]) for row in rows]) == []
 
 
+def test_a_batch_that_fails_before_its_execute_is_answered_leaves_no_open_record(
+    people: Gateway,
+) -> None:
+    rows = run(people, ANA, ("select id from people where idd = %s", (SSN,)))
+    assert [row["state"] for row in rows] == ["withdrawn", "failed"]
+
+
 def test_values_that_are_stored_in_masked_columns_are_not_recorded(people: Gateway) -> None:
     rows = run(
         people,
