@@ -205,6 +205,16 @@ cdef class CompiledCopy:
             return size == 0 or value[0] != self._quote
         return memchr(value, BACKSLASH, size) is NULL
 
+    cdef inline bint _is_plain(self, Bytes value, Py_ssize_t size) noexcept:
+        """Return whether a replacement needs no escapes or quotes where it stands."""
+        cdef Py_ssize_t at
+        if self._is_null(value, size):
+            return False
+        for at in range(size):
+            if value[at] < 32:
+                return False
+        return True
+
     cdef int _replace(self, int number, Bytes value, Py_ssize_t size, Out *out) except -1:
         """Append what stands for a bare value and return 1; 0: that takes a closer look."""
         cdef Column *column = &self._plan[number]
@@ -214,7 +224,7 @@ cdef class CompiledCopy:
             put(out, column.value, column.size)
         elif column.how == PARTIAL and is_ascii(value, size):
             put_partial(out, value, size, column.is_padded)
-            return not self._is_null(out.data + start, size)
+            return self._is_plain(out.data + start, size)
         else:
             made = self._write(
                 self._maskers[number](PyBytes_FromStringAndSize(<const char *>value, size))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -110,6 +111,13 @@ def test_both_give_the_same_bytes_also_for_damaged_messages(
     end = data.draw(st.integers(0, len(damaged)))
     runs = [bytes(damaged[:end]), bytes(damaged)]
     assert outcome(rows_of(options, plan), runs) == outcome(in_python(options, plan), runs)
+
+
+@pytest.mark.parametrize("make", [rows_of, in_python])
+def test_a_control_character_that_stays_visible_is_written_as_an_escape(make: Any) -> None:
+    masker = make(CopyOptions(delimiter="|"), [None, Partial("utf-8")])
+    row = frame(b"1|abc\t\n")
+    assert masker.rows(memoryview(row), 0, len(row)) == (frame(b"1|***\\t\n"), len(row))
 
 
 def test_a_run_of_plain_rows_is_rewritten_without_asking_python() -> None:
