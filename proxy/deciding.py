@@ -7,11 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import JournalUnavailable, ProtocolError
-from appliance.policy.verdict import Action
+from appliance.policy.slips import slip_of
 from appliance.policy.wording import refusal_text
 from appliance.recording.recorder import State
 from appliance.sql.catalog import CATALOG_SQL, STATE_SQL, Catalog, SessionState
-from appliance.sql.facts import NO_GRAMMAR, EffectClass
 from proxy.commands import Wait, Work
 from proxy.decision import Decision, Need
 from proxy.inflight import InFlight, Kind
@@ -38,28 +37,11 @@ def refusal_of(decision: Decision) -> Refusal:
 
 
 def as_the_target_would(decision: Decision) -> Refusal | None:
-    """Return the target's own error for a text that nothing is wrong with but a slip of the pen.
-
-    A name that the catalog (read again for this very text) does not have, or a text that is no
-    SQL, is unknown, and the strictest rule refuses it: nothing runs. But whoever mistyped a table
-    wants to read that, in PostgreSQL's words, and drivers look for its SQLSTATE.
-    """
+    """Return the target's own error for a text that nothing is wrong with but a slip of the pen."""
     if decision.slip is not None:
         return decision.slip
-    verdict = decision.verdict
-    refused = [made.effect for made in verdict.decisions if made.action is not Action.ALLOW]
-    if not refused or any(effect.cls is not EffectClass.UNKNOWN for effect in refused):
-        return None
-    hint = f"gatepost: what cannot be known is refused by {verdict.rule}."
-    for statement in decision.facts.statements:
-        if statement.unknown.startswith(NO_GRAMMAR):
-            return Refusal("42601", statement.unknown.removeprefix(NO_GRAMMAR), hint)
-    named = next((effect for effect in refused if effect.relation or effect.function), None)
-    if named is None or not decision.facts.needs_catalog:
-        return None
-    if named.relation is not None:
-        return Refusal("42P01", f'relation "{named.relation}" does not exist', hint)
-    return Refusal("42883", f"function {named.function} does not exist", hint)
+    slip = slip_of(decision.verdict, decision.facts)
+    return Refusal(slip.sqlstate, slip.message, slip.hint) if slip else None
 
 
 def unrecorded() -> Refusal:

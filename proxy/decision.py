@@ -10,6 +10,7 @@ from appliance.masking.mask_set import MaskRules
 from appliance.masking.texts import MASKING, Masked, MaskSets, dirties, with_mask
 from appliance.masking.values import MaskPlan
 from appliance.policy.engine import Policy
+from appliance.policy.slips import missing_name
 from appliance.policy.verdict import Action, Verdict
 from appliance.sql.catalog import Catalog
 from appliance.sql.facts import EffectClass, Facts
@@ -147,15 +148,8 @@ def decision_of(facts: Facts, policy: Policy, masked: Masked) -> Decision:
 
 def _slip(facts: Facts) -> Refusal | None:
     """Return the target's own words where masking refuses what names nothing that there is."""
-    if not facts.needs_catalog:
-        return None
-    hint = f"gatepost: what cannot be known is refused by {MASKING}."
-    for effect in (e for s in facts.statements for e in s.effects if e.cls is EffectClass.UNKNOWN):
-        if effect.relation is not None:
-            return Refusal("42P01", f'relation "{effect.relation}" does not exist', hint)
-        if effect.function is not None:
-            return Refusal("42883", f"function {effect.function} does not exist", hint)
-    return None
+    slip = missing_name(facts, MASKING)
+    return Refusal(slip.sqlstate, slip.message, slip.hint) if slip else None
 
 
 def unreadable(codec: str) -> Decision:

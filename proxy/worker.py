@@ -89,7 +89,7 @@ class Worker:
         self._logins: set[Login] = set()
         self._logging_in: Counter[str] = Counter()  # by the address that they come from
         self._closed = closed_rules(self.snapshot, clock.now())
-        self._rulebook = Rulebook(self.snapshot, self._closed)
+        self._rulebook = Rulebook(self.snapshot, self._closed, config.public_url)
         self._precedents: dict[Subject, Precedents] = {}
         self._room = Room(_CACHE_BYTES)
         self._listener = listener
@@ -264,7 +264,7 @@ class Worker:
         self.snapshot = snapshot
         now = self.clock.now()
         self._closed = closed_rules(snapshot, now)
-        self._rulebook = Rulebook(snapshot, self._closed)
+        self._rulebook = Rulebook(snapshot, self._closed, self.config.public_url)
         self._precedents.clear()
         for connection in list(self.sessions.values()):
             outcome = renew(snapshot, connection.admission, now)
@@ -282,7 +282,7 @@ class Worker:
         if closed == self._closed:
             return
         self._closed = closed
-        self._rulebook = Rulebook(self.snapshot, closed)
+        self._rulebook = Rulebook(self.snapshot, closed, self.config.public_url)
         self._precedents.clear()
         for connection in list(self.sessions.values()):
             connection.session.judge.policy_changed()

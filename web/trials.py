@@ -64,12 +64,15 @@ def attempt(snapshot: Snapshot, form: Form, database: str | None = None) -> Trie
         source=form.optional("source"),
     )
     stored = catalogs.get(services().store, session.target.name, session.database)
+    pages = services().config.public_url
     reader, present = sql().parser, now()  # off the loop there is no request
     reader.parse(text)  # here, where waiting for the planner is cooperative; then it is remembered
 
     def judge() -> Trial:
         catalog = Catalog.from_json(stored.data) if stored else None
-        return trial.try_statement(snapshot, session, text, catalog, reader, now=present, rows=rows)
+        return trial.try_statement(
+            snapshot, session, text, catalog, reader, now=present, rows=rows, pages=pages
+        )
 
     found = off_loop(judge)
     return Tried(

@@ -61,7 +61,16 @@ def test(
         now = found.now()
         snapshot = snapshots.load(found.store, now)
         session = imagine(snapshot, identity, target, role, database, application_name, source)
-        judge = partial(try_statement, snapshot, session, text, parser=parser, now=now, rows=rows)
+        judge = partial(
+            try_statement,
+            snapshot,
+            session,
+            text,
+            parser=parser,
+            now=now,
+            rows=rows,
+            pages=found.config.public_url,
+        )
         trial = judge(catalog=None)
         if _names_something(trial) or trial.is_refused_by_masking:
             catalog, is_fresh = _catalog(found, session)

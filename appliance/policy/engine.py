@@ -223,7 +223,7 @@ class Policy:
             action=Action.BLOCK,
             rule=PROFILE,
             reason=profile_reason(who),
-            hint=profile_hint(who),
+            hint=profile_hint(who, self._book.pages),
         )
 
     def _strictest(

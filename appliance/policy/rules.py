@@ -102,9 +102,13 @@ class Rulebook:
     """All enabled rules of one snapshot, compiled once for every session.
 
     ``closed``: names of those that are outside of their hours now: as if they were not there.
+    ``pages``: the address of the pages, which hints point to.
     """
 
-    def __init__(self, snapshot: Snapshot, closed: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, snapshot: Snapshot, closed: frozenset[str] = frozenset(), pages: str = ""
+    ) -> None:
+        self.pages = pages
         self._rules = tuple(
             compile_rule(rule)
             for rule in snapshot.rules

@@ -10,9 +10,10 @@ from appliance.entities import Grant, Identity, Snapshot, Target, who_matches
 from appliance.errors import Invalid
 from appliance.hours import closed_rules
 from appliance.masking.explain import EVERY_OUTPUT, masks_of
-from appliance.masking.texts import with_mask
+from appliance.masking.texts import MASKING, with_mask
 from appliance.policy.engine import Policy
 from appliance.policy.rules import Rulebook
+from appliance.policy.slips import missing_name, slip_of
 from appliance.policy.subject import Subject
 from appliance.policy.verdict import EffectDecision, Verdict
 from appliance.policy.wording import refusal_text
@@ -134,11 +135,12 @@ def try_statement(
     *,
     now: datetime | None = None,
     rows: int | None = 0,
+    pages: str = "",
 ) -> Trial:
     """Judge one text as the first of a fresh session.
 
     ``now``: for rules with hours; None = the strictest moment. ``rows``: how many it would touch,
-    None = not known.
+    None = not known. ``pages``: the address of the pages, for hints.
     """
     names = NameContext(
         search_path=_default_path(session.role, catalog),
@@ -147,14 +149,14 @@ def try_statement(
         prepared={},
     )
     facts = resolve(parser.parse(sql), catalog, names)
-    book = Rulebook(snapshot, closed_rules(snapshot, now))
+    book = Rulebook(snapshot, closed_rules(snapshot, now), pages)
     policy = Policy(snapshot, _subject(session), book)
     masking = masks_of(
         snapshot, session.identity, session.target, session.database, sql, facts, catalog, names
     )
     verdict = with_mask(policy.decide(facts, rows), masking.plan)
     limits = () if rows is None else policy.row_limits(facts)
-    message, hint = ("", "") if verdict.is_allow else refusal_text(verdict)
+    message, hint = ("", "") if verdict.is_allow else _told(verdict, facts)
     unknowns = (statement.unknown for statement in facts.statements)
     return Trial(
         verdict=verdict,
@@ -177,6 +179,13 @@ def try_statement(
             if limit >= (rows or 0)
         ),
     )
+
+
+def _told(verdict: Verdict, facts: Facts) -> tuple[str, str]:
+    """Return message and HINT of the error that the client would get."""
+    is_masking = verdict.rule == MASKING
+    slip = missing_name(facts, MASKING) if is_masking else slip_of(verdict, facts)
+    return (slip.message, slip.hint) if slip else refusal_text(verdict)
 
 
 def _subject(session: Session) -> Subject:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from appliance.entities import Identity, PolicyRule
 from appliance.policy.builtin import PREFIX, BuiltinHit
 from appliance.policy.subject import Subject
@@ -77,10 +79,11 @@ def profile_reason(identity: Identity) -> str:
     return f"not signed for {identity.name}"
 
 
-def profile_hint(identity: Identity) -> str:
-    """Return how a statement gets into a profile."""
+def profile_hint(identity: Identity, pages: str = "") -> str:
+    """Return how a statement gets into a profile; ``pages``: where the pages are, if known."""
     names = " or ".join(filter(None, (identity.owner, identity.backup_owner)))
-    return f"{names or 'An admin'} can sign it, under Approvals."
+    where = f"\n{pages}/identities/{quote(identity.name)}/profile" if pages else ""
+    return f"{names or 'An admin'} can sign it, under Approvals{':' if where else '.'}{where}"
 
 
 def default_hint(action: Action, effect: Effect, subject: Subject) -> str:

@@ -107,6 +107,18 @@ def test_a_blocked_statement_exits_1_and_shows_what_the_client_reads(policy_test
     assert (document["verdict"], document["rule"]) == ("block", "no-ddl-from-machines")
 
 
+def test_a_slip_of_the_pen_reads_as_the_target_would_say_it(policy_test: Run, store: Store) -> None:
+    for text, message in (
+        ("selec 1", 'syntax error at or near "selec"'),
+        ("SELECT * FROM ordrs", 'relation "ordrs" does not exist'),
+    ):
+        done = policy_test(text)
+        assert done.returncode == 1
+        assert f"ERROR:  {message}" in done.stdout, done.stdout
+        hint = "HINT:  gatepost: what cannot be known is refused by no-ddl-from-machines."
+        assert hint in done.stdout
+
+
 def test_nothing_runs_on_the_target(policy_test: Run, database: Database) -> None:
     policy_test("DROP TABLE orders /* only a policy test */")
     policy_test("DELETE FROM orders")

@@ -8,6 +8,7 @@ import pytest
 
 from appliance.entities import PolicyRule, ProfileMode
 from appliance.policy.engine import Policy
+from appliance.policy.rules import Rulebook
 from appliance.policy.verdict import Action, Verdict
 from appliance.policy.wording import refusal_text
 from appliance.sql.catalog import Catalog
@@ -49,6 +50,16 @@ def test_a_signed_statement_runs_and_another_is_refused() -> None:
         "ana@example.com or bo@example.com can sign it, under Approvals.",
     )
     assert [(d.action, d.rule) for d in verdict.decisions] == [(BLOCK, "profile")]
+
+
+def test_a_refusal_points_to_the_profiles_page() -> None:
+    world = replace(snapshot((CI,)), profiles={})
+    book = Rulebook(world, pages="https://gate.example.com")
+    verdict = Policy(world, subject(CI), book).decide(Facts((statement(OTHER),)))
+    assert verdict.hint == (
+        "ana@example.com or bo@example.com can sign it, under Approvals:\n"
+        "https://gate.example.com/identities/ci-nightly/profile"
+    )
 
 
 def test_one_unsigned_statement_refuses_a_whole_script() -> None:
