@@ -78,7 +78,7 @@ def test_what_is_compared_is_findable_and_its_values_are_not_recorded(people: Ga
 def test_a_batch_that_fails_before_its_execute_is_answered_leaves_no_open_record(
     people: Gateway,
 ) -> None:
-    rows = run(people, ANA, ("select id from people where idd = %s", (SSN,)))
+    rows = run(people, ANA, ("select id from people where ssn = %s", (SSN.encode(),)))
     assert [row["state"] for row in rows] == ["withdrawn", "failed"]
 
 
