@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from appliance.policy.patterns import BadPattern, Part
+from appliance.policy.patterns import BadPattern, Part, name_pattern
 
 _NAME_BYTES = 63  # longer identifiers are cut by the server, so the catalog never has them
 _SHAPE = "expected schema.table.column"
@@ -70,3 +70,13 @@ def _part(name: str) -> Part:
         return Part(name.encode(errors="replace")[:_NAME_BYTES].decode(errors="ignore"))
     regex = ".*".join(re.escape(piece) for piece in name.split("*"))
     return Part(name, regex=re.compile(regex, re.DOTALL))
+
+
+def function_glob(pattern: str) -> str:
+    """Return a contract's pattern (folded, quoted, bare) as a glob over "schema.name"."""
+    parsed = name_pattern(pattern)
+    return f"{_piece(parsed.schema)}.{_piece(parsed.name)}"
+
+
+def _piece(part: Part) -> str:
+    return "".join(f"[{char}]" if char in "[?" else char for char in part.text)

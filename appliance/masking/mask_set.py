@@ -16,10 +16,10 @@ from appliance.entities import (
     Target,
     who_matches,
 )
+from appliance.masking.columns import function_glob
 from appliance.masking.reach import Reachable
 from appliance.masking.resolving import Columns, resolve
 from appliance.masking.values import ColumnMask, Method
-from appliance.policy.patterns import Part, name_pattern
 from appliance.sql.catalog import Catalog
 from appliance.sql.facts import Facts
 
@@ -59,7 +59,7 @@ class MaskRules:
             for one in snapshot.resolutions.get((target.name, database), ())
             if one.rule in names
         )
-        safe = tuple(map(_glob, target.safe_functions))
+        safe = tuple(map(function_glob, target.safe_functions))
         decides = [(rule.name, rule.columns, rule.method, rule.value, rule.mode) for rule in rules]
         text = repr((target.name, database, decides, sorted(map(repr, resolutions)), safe))
         key = blake2b(text.encode(errors="backslashreplace"), digest_size=16).digest()
@@ -83,7 +83,7 @@ class MaskSet:
     @classmethod
     def of(cls, rules: MaskRules, catalog: Catalog) -> MaskSet:
         """Return what the rules say in one database; the first rule of a column decides."""
-        columns = Columns(catalog)
+        columns = Columns(catalog, rules.safe_functions)
         masks: dict[tuple[int, int], ColumnMask] = {}
         for rule in rules.rules:
             own: dict[tuple[int, int], Resolution] = {}
@@ -166,13 +166,3 @@ def _parents_columns(
                     )
                     found.setdefault((parent, column.number), whole)
     return found
-
-
-def _glob(pattern: str) -> str:
-    """Return a contract's pattern (folded, quoted, bare) as a glob over "schema.name"."""
-    parsed = name_pattern(pattern)
-    return f"{_piece(parsed.schema)}.{_piece(parsed.name)}"
-
-
-def _piece(part: Part) -> str:
-    return "".join(f"[{char}]" if char in "[?" else char for char in part.text)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from appliance.entities import MaskingRule, Resolution
 from appliance.masking.columns import MaskPattern, mask_pattern
+from appliance.masking.filled import Filled
 from appliance.sql.catalog import Catalog, Column, Relation
 
 _KINDS = "rpvmf"  # what has columns of its own that a query can show
@@ -15,10 +16,14 @@ Place = tuple[int, int]  # (relation's OID, attribute number)
 
 
 class Columns:
-    """A catalog's columns by place and by name: made once for all rules."""
+    """A catalog's columns by place and by name: made once for all rules.
 
-    def __init__(self, catalog: Catalog) -> None:
+    ``safe_functions``: globs over "schema.name" of code that passes nothing on.
+    """
+
+    def __init__(self, catalog: Catalog, safe_functions: Iterable[str] = ()) -> None:
         self.catalog = catalog
+        self.filled = Filled(catalog, tuple(safe_functions))
         self._places: dict[Place, tuple[Relation, Column]] = {}
         self._named: dict[str, list[tuple[Relation, Column]]] = defaultdict(list)
         for relation in catalog.relations():
@@ -72,8 +77,8 @@ def resolve(
     """Return the columns that a rule means now, each once for each of its patterns.
 
     ``known``: what rules were resolved to before. By its place or by any name that it ever had, a
-    column stays meant; a rule on a parent means its partitions and children too; what is generated
-    from a column counts as computed from it.
+    column stays meant; a rule on a parent means its partitions and children too; what is generated,
+    or filled by a trigger, a rule or a default from a column counts as computed from it.
     """
     before: dict[str, list[Resolution]] = defaultdict(list)
     for one in known:
@@ -117,6 +122,7 @@ def _spread(places: dict[Place, bool], columns: Columns) -> None:
             for other in relation.columns or ()
             if column.number in catalog.generated_from(relation.oid, other.number)
         }
+        made |= columns.filled.from_column(relation, column.name)
         for more, computed in ((same, places[place]), (made, True)):
             for other_place in more:
                 if columns.at(other_place) is None:

@@ -28,6 +28,17 @@ class Piece:
     text: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A value that goes into a variable: its name in parts, and the expression as a SELECT.
+
+    ``text`` None: it comes from a query, a cursor or another name.
+    """
+
+    name: tuple[str, ...]
+    text: bytes | None = None
+
+
 class NotUnderstood(Exception):
     """The body holds something else than is expected there."""
 
@@ -46,6 +57,7 @@ class Words:
         self.at = 0
         self.variables: set[str] = set()
         self.pieces: list[Piece] = []
+        self.stores: list[Store] = []
 
     def peek(self, ahead: int = 0) -> str:
         place = self.at + ahead
@@ -93,14 +105,12 @@ class Words:
             raise NotUnderstood
         return self.data[self.tokens[first].start : self.tokens[after - 1].end]
 
-    def path(self) -> None:
-        """Step over a name with dots in it, or a parameter's number."""
-        if self.peek().startswith("$"):
-            self.at += 1
-        else:
-            self.name()
+    def path(self) -> tuple[str, ...]:
+        """Step over a name with dots in it, or a parameter's number; return its parts."""
+        parts = [self.next() if self.peek().startswith("$") else self.name()]
         while self.accept("."):
-            self.name()
+            parts.append(self.name())
+        return tuple(parts)
 
     def target_end(self) -> int | None:
         """Return where the = of an assignment stands; None when the statement is another one."""
@@ -141,7 +151,7 @@ class Words:
         while True:
             if is_name(self.peek()):
                 self.variables.add(plain(self.peek()))
-            self.path()
+            self.stores.append(Store(self.path()))
             if not self.accept(","):
                 return
 

@@ -18,10 +18,12 @@ from appliance.sql.catalog_rows import (
     Reach,
     Relation,
     Rule,
+    Trigger,
     function_of,
     grouped,
     relation_of,
     rule_of,
+    trigger_of,
 )
 from appliance.sql.catalog_sql import CATALOG_SQL, MAX_BODY, STATE_SQL
 from appliance.sql.dependencies import Kind
@@ -42,6 +44,7 @@ __all__ = [
     "Relation",
     "Rule",
     "SessionState",
+    "Trigger",
 ]
 
 TEMP_SCHEMA = "pg_temp"
@@ -99,6 +102,11 @@ class Catalog:
             (name, Name(schema, function)) for name, schema, function in value.get("casts") or ()
         )
         self._active = frozenset(value.get("active") or ())
+        self.triggers = tuple(trigger_of(row) for row in value.get("triggers") or ())
+        self.defaults = tuple(
+            (oid, number, Name(schema, function))
+            for oid, number, schema, function in value.get("defaults") or ()
+        )
         self.roles = tuple(name for name, *_ in value.get("roles") or ())
         self.memberships = frozenset(
             name for name, _, _, is_member in value.get("roles") or () if is_member

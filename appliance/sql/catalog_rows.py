@@ -97,6 +97,19 @@ class Operator:
     language: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """A trigger, enabled or not. ``changes_row``: what it returns is what gets stored."""
+
+    relation: int
+    function: Name
+    changes_row: bool
+    arguments: tuple[str, ...] = ()
+
+
+_ROW, _BEFORE, _INSTEAD = 1, 2, 64  # of pg_trigger.tgtype
+
+
 def grouped(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, tuple[Any, ...]]:
     lists: dict[Any, list[Any]] = {}
     for key, value in pairs:
@@ -117,6 +130,13 @@ def reach_of(relations: Any, functions: Any, commands: Any) -> Reach:
         tuple(Name(schema, name) for schema, _, name in names),
         tuple(_COMMANDS.get(command, "unknown") for command in commands or ()),
     )
+
+
+def trigger_of(row: list[Any]) -> Trigger:
+    relation, schema, function, kind, arguments = row
+    given = tuple((arguments or "").split("\\000")[:-1])
+    changes = bool(kind & _ROW and kind & (_BEFORE | _INSTEAD))
+    return Trigger(relation, Name(schema, function), changes, given)
 
 
 def rule_of(row: list[Any]) -> Rule:

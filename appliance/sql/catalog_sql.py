@@ -173,6 +173,21 @@ SELECT pg_catalog.json_build_object(
      JOIN pg_catalog.pg_proc p ON p.oid = f.func
      JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
      WHERE f.func >= {FIRST_USER_OID}::pg_catalog.oid),
+  'triggers', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+       g.tgrelid::pg_catalog.int8, n.nspname, p.proname, g.tgtype,
+       pg_catalog.encode(g.tgargs, 'escape')) ORDER BY g.oid)
+     FROM pg_catalog.pg_trigger g
+     JOIN pg_catalog.pg_proc p ON p.oid = g.tgfoid
+     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+     WHERE NOT g.tgisinternal),
+  'defaults', (SELECT pg_catalog.json_agg(DISTINCT pg_catalog.jsonb_build_array(
+       f.adrelid::pg_catalog.int8, f.adnum, n.nspname, p.proname))
+     FROM pg_catalog.pg_attrdef f
+     JOIN pg_catalog.pg_depend d ON d.objid = f.oid
+       AND d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
+       AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+     JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
+     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace),
   'active', (SELECT pg_catalog.json_agg(DISTINCT a.oid::pg_catalog.int8) FROM (
        SELECT g.tgrelid AS oid FROM pg_catalog.pg_trigger g WHERE NOT g.tgisinternal
        UNION SELECT s.polrelid FROM pg_catalog.pg_policy s

@@ -15,23 +15,28 @@ from appliance.sql.body_words import (
     Kind,
     NotUnderstood,
     Piece,
+    Store,
     Words,
     is_literal,
     is_name,
 )
 from appliance.sql.native import Token
 
-__all__ = ["Body", "Kind", "NotUnderstood", "Piece", "read_body"]
+__all__ = ["Body", "Kind", "NotUnderstood", "Piece", "Store", "read_body"]
 
 MAX_DEPTH = 100  # of blocks in blocks; each takes a few frames of Python
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a body holds. ``variables``: names that SQL in it may mean instead of columns."""
+    """What a body holds. ``variables``: names that SQL in it may mean instead of columns.
+
+    ``stores``: what its variables, NEW among them, are given; what it returns goes into NEW.
+    """
 
     pieces: tuple[Piece, ...]
     variables: frozenset[str]
+    stores: tuple[Store, ...] = ()
 
 
 def read_body(data: bytes, tokens: list[Token], parameters: tuple[str, ...] = ()) -> Body:
@@ -42,7 +47,8 @@ def read_body(data: bytes, tokens: list[Token], parameters: tuple[str, ...] = ()
     """
     reader = _Reader(data, tokens, parameters)
     reader.body()
-    return Body(tuple(dict.fromkeys(reader.pieces)), frozenset(reader.variables))
+    pieces = tuple(dict.fromkeys(reader.pieces))
+    return Body(pieces, frozenset(reader.variables), tuple(reader.stores))
 
 
 class _Reader(Words):
@@ -129,6 +135,7 @@ class _Reader(Words):
         self.variables.add(name)
         if self.accept("alias", "for"):
             self.path()
+            self.stores.append(Store((name,)))
         elif self._cursor_follows():
             self._cursors.add(name)
             self._cursor()
@@ -140,6 +147,7 @@ class _Reader(Words):
             self.accept("not", "null")
             if self.accept("default") or self.accept("=") or self.accept(":="):
                 self.expression(";")
+                self.stores.append(Store((name,), self.pieces[-1].text))
         self.expect(";")
 
     def _cursor_follows(self) -> bool:
@@ -175,8 +183,10 @@ class _Reader(Words):
     def _assignment(self, after: int) -> None:
         if "[" in self.words[self.at : after]:  # subscripts are expressions
             self.add(b"SELECT " + self.text(self.at, after))
+        name = self.path()
         self.at = after + 1
         self.expression(";")
+        self.stores.append(Store(name, self.pieces[-1].text))
 
     def _if(self) -> None:
         self.at += 1
@@ -272,6 +282,7 @@ class _Reader(Words):
             self.at += 1
         if self.peek() != ";":
             self.expression(";")
+            self.stores.append(Store(("new",), self.pieces[-1].text))
 
     def _raise(self) -> None:
         """RAISE level 'format' or a condition, then expressions, then USING option = expression."""

@@ -82,13 +82,14 @@ def of_rules(store: Store, *, target: str = "") -> tuple[RuleCoverage, ...]:
 
 def _catalogs(store: Store, target: str) -> list[tuple[str, datetime, Columns]]:
     found = []
+    safe = masking_resolutions.safe_functions(target)
     query = CatalogRow.select(CatalogRow.database).join(TargetRow).where(TargetRow.name == target)
     for (database,) in query.order_by(CatalogRow.database).tuples():
         stored = catalogs.get(store, target, database)
         if stored is None:
             continue
         try:
-            columns = Columns(Catalog.from_json(stored.data))
+            columns = Columns(Catalog.from_json(stored.data), safe)
         except ValueError:
             continue  # another version's: serve reads it anew
         found.append((database, stored.read_at, columns))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from appliance.entities import MaskingRule, Resolution
-from appliance.masking.columns import mask_pattern
+from appliance.masking.columns import function_glob, mask_pattern
 from appliance.masking.pairing import check_pairings
 from appliance.masking.resolving import Columns, resolve
 from appliance.sql.catalog import Catalog
@@ -57,9 +57,10 @@ def take_in(doing: Change, target: str, database: str, catalog: Catalog) -> int:
     Nothing removes one but the end of its rule or pattern; only a relation that has gone from the
     target for days, and whose name its pattern covers anyway, is forgotten.
     """
-    rows = MaskingRuleRow.select(MaskingRuleRow, TargetRow).join(TargetRow)
-    rules = [rule_of(row) for row in rows.where(TargetRow.name == target)]
-    return _take_in(doing, rules, database, Columns(catalog)) if rules else 0
+    rules = _rules(target)
+    if not rules:
+        return 0
+    return _take_in(doing, rules, database, Columns(catalog, safe_functions(target)))
 
 
 def take_in_stored(doing: Change, rule: MaskingRule, *, is_checked: bool) -> int:
@@ -74,11 +75,30 @@ def take_in_stored(doing: Change, rule: MaskingRule, *, is_checked: bool) -> int
             catalog = Catalog.from_json(zlib.decompress(row.data))
         except ValueError:
             continue  # another version's: it is read anew before anything is decided by it
-        columns = Columns(catalog)
+        columns = Columns(catalog, safe_functions(rule.target))
         if is_checked:
             check_pairings(rule, resolve(rule, (), columns), columns)
         added += _take_in(doing, (rule,), row.database, columns)
     return added
+
+
+def forget_computed(doing: Change, target: str) -> None:
+    """Find out anew what is computed from masked columns: other functions are trusted now."""
+    for rule in _rules(target):
+        computed = (ResolutionRow.rule == rule.id) & ResolutionRow.is_computed
+        ResolutionRow.delete().where(computed).execute()
+        take_in_stored(doing, rule, is_checked=False)
+
+
+def safe_functions(target: str) -> list[str]:
+    """Return the globs of a target's trusted functions; for callers inside a store scope."""
+    patterns = TargetRow.select(TargetRow.safe_functions).where(TargetRow.name == target).scalar()
+    return [function_glob(pattern) for pattern in patterns or ()]
+
+
+def _rules(target: str) -> list[MaskingRule]:
+    rows = MaskingRuleRow.select(MaskingRuleRow, TargetRow).join(TargetRow)
+    return [rule_of(row) for row in rows.where(TargetRow.name == target)]
 
 
 def _take_in(doing: Change, rules: Sequence[MaskingRule], database: str, columns: Columns) -> int:

@@ -12,7 +12,7 @@ from appliance.entities import Durability, SslMode, Target, UpstreamRole
 from appliance.errors import Conflict, Invalid, NotFound
 from appliance.policy.patterns import BadPattern, name_pattern
 from appliance.sealing import Sealer, upstream_binding
-from appliance.store import masking_rules, names, rules
+from appliance.store import masking_resolutions, masking_rules, names, rules
 from appliance.store.actors import Actor
 from appliance.store.changes import Change, change, difference
 from appliance.store.database import Store
@@ -79,6 +79,8 @@ def update(store: Store, by: Actor, now: datetime, name: str, spec: TargetSpec) 
             return TargetChange()
         TargetRow.update(**changed).where(TargetRow.id == row.id).execute()
         doing.decides("target.change", name, **_told(changed))
+        if "safe_functions" in changed:
+            masking_resolutions.forget_computed(doing, name)
         dropped: tuple[str, ...] = ()
         if changed.keys() & set(PLACE):
             dropped = _drop_secrets(row, doing)

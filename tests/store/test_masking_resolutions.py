@@ -12,8 +12,9 @@ from appliance.entities import MaskingRule
 from appliance.masking.mask_set import MaskRules, MaskSet
 from appliance.masking.values import ColumnMask, Method
 from appliance.sql.catalog import CATALOG_SQL, Catalog
-from appliance.store import audit, catalogs, masking_rules, snapshots
+from appliance.store import audit, catalogs, masking_rules, snapshots, targets
 from appliance.store.database import Store
+from appliance.store.targets import TargetSpec
 from tests.harness.postgres import Database, fresh_database
 from tests.store.conftest import BY, NOW
 
@@ -182,3 +183,22 @@ def test_tables_that_come_and_go_do_not_fill_the_store(masked: Masked) -> None:
         "public.customers.last4",
     }
     assert "public.people.card" in change("CREATE TABLE people (card text)")
+
+
+def test_what_triggers_fill_is_computed_until_an_admin_trusts_them(masked: Masked) -> None:
+    change, store = masked.change, masked.store
+    found = change(
+        "CREATE TABLE log (what jsonb, at timestamptz);"
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO log VALUES (to_jsonb(NEW), now()); RETURN NULL; END';"
+        "CREATE TRIGGER t AFTER UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION note()"
+    )
+    assert found["public.log.what"].method is Method.REDACT
+    assert "public.log.at" not in found
+    # what it stored is still there when it is gone
+    assert "public.log.what" in change("DROP TRIGGER t ON customers")
+    change("CREATE TRIGGER t AFTER UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION note()")
+    spec = TargetSpec("shop", "db.example.com", "shop", safe_functions=("public.note",))
+    targets.update(store, BY, NOW, "shop", spec)
+    found = change()
+    assert "public.log.what" not in found and "public.customers.last4" in found
