@@ -61,6 +61,7 @@ def _examine(config: Config, clock: Clock) -> Iterator[Finding]:
     yield _space(config.data_dir)
     yield _journals(config.journal_dir)
     yield _master_key(config)
+    yield _row_masking()
     store_finding, store = _store(config)
     yield store_finding
     if store is None:
@@ -136,6 +137,14 @@ def _master_key(config: Config) -> Finding:
     except GatepostError as error:
         return Finding(name, False, error.message, error.hint)
     return Finding(name, True, "there, and private")
+
+
+def _row_masking() -> Finding:
+    from appliance.masking.rows import IMPLEMENTATION  # the parser: only when asked for
+
+    is_compiled = IMPLEMENTATION == "compiled"
+    hint = "" if is_compiled else "slower with masks on many rows: install with a C compiler there"
+    return Finding("row masking", True, IMPLEMENTATION, hint)
 
 
 def _store(config: Config) -> tuple[Finding, Store | None]:

@@ -17,6 +17,7 @@ from gevent.event import Event
 from appliance.clock import clock_from_environment
 from appliance.config import config_from_environment
 from appliance.errors import GatepostError
+from appliance.masking.rows import IMPLEMENTATION
 from appliance.logging import configure as configure_logging
 from appliance.store import workers
 from appliance.store.database import open_store
@@ -55,7 +56,12 @@ def main() -> int:
         return error.exit_code
     watching = gevent.spawn(Watcher(worker).run)
     worker.start_accepting()
-    log.info("serving", worker=options.worker, version=worker.snapshot.version)
+    log.info(
+        "serving",
+        worker=options.worker,
+        version=worker.snapshot.version,
+        row_masking=IMPLEMENTATION,
+    )
     ended.wait()
     drain(worker)
     watching.kill()

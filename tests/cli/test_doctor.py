@@ -40,6 +40,12 @@ def test_a_fresh_appliance_lacks_only_its_processes(config: Config) -> None:
     assert found(config)["workers"].hint == "start it: gatepost serve"
 
 
+def test_it_says_which_path_masks_rows(config: Config) -> None:
+    finding = found(config)["row masking"]
+    assert finding.ok and finding.detail in ("compiled", "pure Python")
+    assert bool(finding.hint) is (finding.detail == "pure Python")
+
+
 def test_a_missing_data_directory_is_all_there_is_to_say(tmp_path: Path) -> None:
     missing = config_from_environment({"GATEPOST_DATA_DIR": str(tmp_path / "nowhere")})
     (finding,) = examine(missing, SystemClock())
