@@ -17,8 +17,8 @@ from gevent.event import Event
 from appliance.clock import clock_from_environment
 from appliance.config import config_from_environment
 from appliance.errors import GatepostError
-from appliance.masking.rows import IMPLEMENTATION
 from appliance.logging import configure as configure_logging
+from appliance.masking.rows import IMPLEMENTATION
 from appliance.store import workers
 from appliance.store.database import open_store
 from proxy.vestibule import wait_for_store
