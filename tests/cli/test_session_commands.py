@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,12 @@ from appliance.recording.recorder import BinaryValue, SessionRecorder, State
 from appliance.sealing import load_signing_key
 from appliance.store import kills
 from appliance.store.database import open_store
+from tests.harness import shell
+from tests.harness.shell import Done
 from tests.harness.store import migrated
 from tests.recording.samples import ALLOWED, BLOCKED, records_of, start
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Done]
 
 
 @pytest.fixture
@@ -35,11 +36,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def gatepost(environ: dict[str, str]) -> Run:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "appliance", *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60)
-
-    return run
+    return partial(shell.gatepost, environ)
 
 
 @pytest.fixture

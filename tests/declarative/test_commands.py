@@ -11,28 +11,19 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 
-from appliance.__main__ import main
 from appliance.store import accounts, snapshots, workers
 from appliance.store.database import Store, open_store
 from appliance.store.workers import Beat
 from tests.declarative.test_apply import ENVIRON, FILE
 from tests.harness.polling import eventually
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
+from tests.harness.shell import Done, gatepost
 
 
 @dataclass
@@ -46,20 +37,9 @@ class Shell:
         return self.place / "data"
 
     def run(self, *words: str, more: Mapping[str, str] | None = None) -> Done:
-        """Run the console script's own entry in this process: starting one takes a second."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("GATEPOST_")}
         environ |= {"GATEPOST_DATA_DIR": str(self.data), **(more or {})}
-        out, err = StringIO(), StringIO()
-        with (
-            patch.dict(os.environ, environ, clear=True),
-            patch.object(sys, "argv", ["gatepost", *words]),
-            redirect_stdout(out),
-            redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
-        ):
-            main()
-        assert isinstance(ended.value.code, int)
-        return Done(ended.value.code, out.getvalue(), err.getvalue())
+        return gatepost(environ, *words)
 
     def ok(self, *words: str, more: Mapping[str, str] | None = None) -> str:
         done = self.run(*words, more=more)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +21,10 @@ from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
 from appliance.store.targets import TargetSpec
 from tests.harness.postgres import Database
+from tests.harness.shell import Done, gatepost
 from tests.harness.store import migrated
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Done]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 BY = Actor("ana@example.com", "shell")
 DDL = PolicyRule(
@@ -67,18 +66,11 @@ def store(environ: dict[str, str], database: Database) -> Store:
 
 @pytest.fixture
 def policy_test(environ: dict[str, str], store: Store) -> Run:
-    def run(*arguments: str, as_: str = "ci-nightly", text: str = "") -> object:
-        command = [sys.executable, "-m", "appliance", "policy", "test", "--as", as_]
-        return subprocess.run(
-            [*command, "--target", "shop", *arguments],
-            env=environ,
-            input=text,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+    def run(*arguments: str, as_: str = "ci-nightly", text: str = "") -> Done:
+        words = ("policy", "test", "--as", as_, "--target", "shop", *arguments)
+        return gatepost(environ, *words, text=text)
 
-    return run  # type: ignore[return-value]
+    return run
 
 
 def test_an_allowed_statement_exits_0_with_its_effects(policy_test: Run) -> None:
