@@ -14,12 +14,14 @@ An attack is one statement, a list of steps, or a mapping with ``run``, ``messag
 ``control_as``  what an exempt person runs instead, to show that the value is there to be seen
 ``reset``   the database is made anew afterwards
 
+A statement may say ``<<TEXT*N>>``: TEXT, N times. ``:database`` is the attacked database's name.
 Steps: a statement; {owner: statements} straight on the target; {copy: COPY … FROM STDIN, data: …};
 {mask: schema.table.column} hides one more column.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,8 @@ import yaml
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "masking"
 _SECTIONS = ("masked", "refused", "either")
+# Words of a statement that may leave something behind in its session or database.
+_LEAVES = ("set_config", "lock", "INSERT", "UPDATE", "DELETE", "setval", "nextval", "lo_", "seed")
 _KEYS = {
     *("by", "before", "after", "role", "also", "want", "options", "control_as", "reset"),
     *("run", "messages", "fn"),
@@ -67,8 +71,8 @@ class Attack:
             self.by in ("simple", "text", "binary")
             and isinstance(step, str)
             and step.split(maxsplit=1)[0] in ("SELECT", "WITH", "TABLE", "VALUES")
-            and not (self.before or self.after or self.reset or "set_config" in step)
-            and "lock" not in step
+            and not (self.before or self.after or self.reset)
+            and not any(word in step for word in _LEAVES)
         )
 
 
@@ -98,7 +102,7 @@ def _attacks(name: str, given: Any, section: str, usual: list[str]) -> Iterator[
             name,
             by,
             spec.get("want", section),
-            tuple(_listed(spec.get("run", ()))),
+            tuple(_expanded(step) for step in _listed(spec.get("run", ()))),
             tuple(_listed(spec.get("messages", ()))),
             tuple(spec.get("fn", ())),
             tuple(_listed(spec.get("before", ()))),
@@ -109,6 +113,12 @@ def _attacks(name: str, given: Any, section: str, usual: list[str]) -> Iterator[
             None if control is None else tuple(_listed(control)),
             spec.get("reset", False),
         )
+
+
+def _expanded(step: Any) -> Any:
+    if not isinstance(step, str):
+        return step
+    return re.sub(r"<<(.*?)\*(\d+)>>", lambda found: found[1] * int(found[2]), step)
 
 
 def _listed(value: Any) -> list[Any]:

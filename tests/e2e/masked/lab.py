@@ -203,7 +203,9 @@ class Lab:
             for text in attack.before:
                 owner(text)
             if attack.by in ("simple", "text", "binary"):
-                return self._play_messages(attack, door, Played(self, owner, added, straight))
+                return self._play_messages(
+                    attack, door, Played(self, database, owner, added, straight)
+                )
             relay = self._relay(door)
             relay.rewind()
             through = replace(door, port=relay.port)
@@ -234,6 +236,8 @@ class Lab:
                 if isinstance(step, dict) and "mask" in step:
                     played.mask(step["mask"])
                 else:
+                    if isinstance(step, str):
+                        step = step.replace(":database", played.database.name)
                     player.step(step, attack.by)
             if attack.messages:
                 player.messages(attack.messages)
@@ -271,6 +275,7 @@ class Played:
     """What a running attack can do outside of its session."""
 
     lab: Lab
+    database: Database
     owner: Any
     added: list[str]
     straight: bool
@@ -331,7 +336,9 @@ def _configure(gateway: Gateway) -> None:
     )
     gateway.drop_grants()
     for role in (gateway.database.owner.name, "postgres"):
-        gateway.grant(f"identity:{ANA}", role, fastpath=True, allow_builtin=_BUILTIN)
+        gateway.grant(
+            f"identity:{ANA}", role, fastpath=True, replication=True, allow_builtin=_BUILTIN
+        )
         gateway.grant(f"identity:{CI}", role)
     for rule in VALUES["masked"]:
         masking_rules.create(

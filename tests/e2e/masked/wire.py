@@ -103,8 +103,7 @@ class Player:
     def call(self, name: str, arguments: list[str]) -> None:
         """Call a function by the fast path."""
         oid = self.straight(
-            "SELECT oid::int FROM pg_proc"
-            f" WHERE proname = '{name}' AND pronargs = {len(arguments)}"
+            f"SELECT oid::int FROM pg_proc WHERE proname = '{name}' AND pronargs = {len(arguments)}"
         )[0][0]
         values = [
             str(self.straight(f"SELECT ({one})::text FROM customers WHERE id = 1")[0][0]).encode()
