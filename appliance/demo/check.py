@@ -12,6 +12,7 @@ from psycopg.pq import TransactionStatus
 
 from appliance.demo import browse, sample
 from appliance.demo.check_approvals import ApprovalWalk
+from appliance.demo.check_masking import MaskingWalk
 from appliance.demo.process import HOST
 from appliance.demo.running import Demo, Story
 from appliance.demo.steps import (
@@ -72,6 +73,7 @@ class Walk:
             Step("a policy test answers without running anything", self._policy_test),
             Step("an export, applied, changes nothing", self._round_trip),
             Step("the page answers and the admin signs in", self._page),
+            *MaskingWalk(self._demo, self._commands).steps(),
             *ApprovalWalk(self._demo, self._commands).steps(),
             Step("killing a session ends it with 57P01", self._kill),
             Step("revoking a credential ends its session and its logins", self._revoke),

@@ -16,8 +16,8 @@ _RULE, _STRICT = "card-numbers", "national-ids"
 _CARD = "SELECT card_number FROM customers WHERE id = 7"
 _DRESSED = (
     "SELECT string_agg(card_number, ',') FROM customers WHERE id < 9",
-    "SELECT c FROM customers c WHERE id = 7",
-    "SELECT to_jsonb(c) FROM customers c WHERE id = 7",
+    "SELECT json_agg(card_number) FROM customers WHERE id < 9",
+    "SELECT row(id, card_number)::text FROM customers WHERE id < 9",
     "WITH w AS (SELECT substr(card_number, 1, 12) AS x FROM customers) SELECT x FROM w LIMIT 3",
 )
 
