@@ -123,11 +123,13 @@ def why(session: SessionRecord, seq: int) -> str:
 
 
 def find_next(area: str, session: SessionRecord) -> BaseResponse:
-    """Go to the next error or refusal after a statement, round the end if need be."""
+    """Go to the next error, refusal … after a statement, round the end if need be."""
     what = request.args.get("what", "error")
     after = request.args.get("after", 0, type=int)
     if what == "hold":
         seq = session_replay.next_hold(services().store, session.id, after)
+    elif what == "mask":
+        seq = session_replay.next_masked(services().store, session.id, after)
     else:
         states = _FIND.get(what, session_replay.FAILED)
         seq = session_replay.next_in(services().store, session.id, after, states)

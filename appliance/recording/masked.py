@@ -24,6 +24,15 @@ class MaskedColumn:
         """Return whether it is a column of the result."""
         return bool(self.output)
 
+    @property
+    def words(self) -> str:
+        """Return what a person reads of it: "card: rule cards, partial"."""
+        what = self.output or ", ".join(self.columns)
+        how = ", ".join(
+            part for part in (f"rule {self.rule}" * bool(self.rule), self.method) if part
+        )
+        return f"{what}: {how}" if how else what
+
 
 def to_json(found: Sequence[MaskedColumn]) -> list[dict[str, object]]:
     """Return what a record holds."""

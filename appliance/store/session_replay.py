@@ -140,6 +140,11 @@ def next_hold(store: Store, session_id: str, after: int) -> int | None:
     return _next(session_id, after, StatementRow.verdict == "hold", store)
 
 
+def next_masked(store: Store, session_id: str, after: int) -> int | None:
+    """Return the next statement after ``after`` that had to do with masked columns."""
+    return _next(session_id, after, StatementRow.masked.is_null(False), store)
+
+
 def _next(session_id: str, after: int, condition: Any, store: Store) -> int | None:
     with store.reading():
         row = StatementRow

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from appliance.clock import SystemClock
 from appliance.entities import PermissionRole, PolicyRule
+from appliance.recording.masked import MaskedColumn, to_json
 from appliance.store import rules, targets
 from appliance.store.record_models import SessionRow, StatementRow
 from appliance.store.targets import TargetSpec
@@ -77,6 +78,23 @@ def test_a_link_opens_its_statement_highlighted(desktop: Page, served: Served) -
     page.goto(f"/sessions/{session}#s2")
     expect(page.locator("#s2 .kw").first).to_have_text("SELECT")
     expect(page.locator("#s2 .opened")).to_contain_text("As it was sent")
+
+
+def test_locks_say_what_was_masked_and_the_next_one_is_found(desktop: Page, served: Served) -> None:
+    page = desktop
+    sign_in(page, served, PermissionRole.AUDITOR)
+    session = one(served)
+    card = MaskedColumn("card", ("public.t.card_number",), "cards", "partial")
+    with served.store.transaction():
+        StatementRow.update(masked=to_json((card,))).where(
+            (StatementRow.session_id == session) & (StatementRow.seq == 2)
+        ).execute()
+    page.goto(f"/sessions/{session}")
+    expect(page.get_by_role("img", name="Masked: card")).to_be_visible()
+    page.get_by_role("link", name="Next masked").click()
+    expect(page.locator("#s2")).to_have_class("statement ran current")
+    expect(page.locator("#s2 dd.masked")).to_contain_text("public.t.card_number by cards, partial")
+    assert not check_page(page, f"/sessions/{session}?s=2#s2")
 
 
 def test_a_link_to_a_later_part_finds_it(desktop: Page, served: Served) -> None:

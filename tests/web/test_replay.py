@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from appliance.entities import PermissionRole
+from appliance.recording.masked import MaskedColumn, to_json
 from appliance.store.record_models import JournalRow, SessionRow, StatementRow
 from tests.web.browsing import Browser, words
 from tests.web.conftest import AT, World
@@ -107,7 +108,7 @@ def test_a_statement_shows_parameters_outcome_and_its_place_in_the_record(
             {"hex": "ffff", "oid": 21},
         ],
         effects=[["select", "public.t"]],
-        masked=["public.t.b"],
+        masked=["public.t.b"],  # as an older version recorded it
         rows=2,
         bytes_out=2048,
     )
@@ -130,6 +131,25 @@ def test_a_statement_shows_parameters_outcome_and_its_place_in_the_record(
     assert '<span class="kw">SELECT</span>' in page, "laid out and highlighted"
     assert "As it was sent" in text
     assert "Masked: public.t.b" in admin.get(f"/sessions/{session}").text
+
+
+def test_masked_columns_are_locks_with_their_rules(admin: Browser, world: World) -> None:
+    session = one(world, Ran("select card, ssn from t"), Ran("select 1 from t where ssn = '***'"))
+    card = MaskedColumn("card", ("public.t.card",), "cards", "partial")
+    ssn = MaskedColumn("", ("public.t.ssn",), "ids", "hash")
+    change(world, session, 1, masked=to_json((card, ssn)))
+    change(world, session, 2, masked=to_json((ssn,)))
+    page = admin.get(f"/sessions/{session}").text
+    assert 'title="card: rule cards, partial"' in page
+    assert 'title="Looked at public.t.ssn: rule ids, hash"' in page
+    shown = words(admin.get(f"/sessions/{session}/statements/1").text)
+    assert "Masked card public.t.card by cards , partial" in shown
+    assert "Looked at public.t.ssn masked by ids" in shown
+    assert admin.get(f"/sessions/{session}/next?what=mask&after=1").location.endswith("#s2")
+    change(world, session, 1, masked=None)
+    change(world, session, 2, masked=None)
+    nothing = admin.get(f"/sessions/{session}/next?what=mask").location
+    assert "no statement about masked columns" in words(admin.get(nothing).text)
 
 
 def test_a_refused_statement_names_its_rule(admin: Browser, world: World) -> None:

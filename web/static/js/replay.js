@@ -99,6 +99,7 @@ function start() {
     const fits = {
       error: (one) => one.dataset.state === "failed",
       hold: (one) => one.dataset.verdict === "hold",
+      mask: (one) => "masked" in one.dataset,
       refusal: (one) => ["refused", "held"].includes(one.dataset.state),
     }[jump.dataset.jump];
     const after = current ? Number(current.dataset.seq) : 0;
