@@ -100,6 +100,7 @@ def columns_plan(
                 whole=not plain,
                 dialect=dialect,
                 typmod=field.type_modifier,
+                declared=_declared(field, catalog),
             )
         )
         shown.append(_shown(field, columns, judge.codec))
@@ -151,6 +152,14 @@ def _column(
     if shown is not None:
         return (shown,), False
     return ((), False) if agree else ((_NOBODY_KNOWS,), False)
+
+
+def _declared(field: FieldDescription, catalog: Catalog | None) -> str:
+    """Return the type that a column was declared with, "" where there is none."""
+    relation = catalog.by_oid(field.table_oid) if catalog is not None else None
+    columns = relation.columns if relation is not None else None
+    found = (one.type for one in columns or () if one.number == field.column_attnum)
+    return next(found, "")
 
 
 def _is_known(oid: int, decision: Decision, catalog: Catalog) -> bool:

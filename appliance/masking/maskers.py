@@ -48,13 +48,18 @@ def masker(
     whole: bool = False,
     dialect: Dialect = _DIALECT,
     typmod: int = -1,
+    declared: str = "",
 ) -> Masker:
     """Return what replaces the values of an output; never called for NULL, which stays NULL.
 
     ``whole``: the output is computed from the column, so the method's view of one value would say
     nothing true, or too much: the type's redaction, or NULL. ``key``: of the hashes; one for all
     columns, so that what was equal still joins. ``typmod``: the output's, as RowDescription has it.
+    ``declared``: the name of the column's own type, where it is a domain: RowDescription shows
+    what that is over.
     """
+    if declared and type_named(declared, catalog) == Type(Kind.CONSTRAINED):
+        return Constant(None)
     of = type_of(type_oid, catalog)
     return _masker(mask, of, format, key, dialect, typmod, whole=whole)
 

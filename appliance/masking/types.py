@@ -66,7 +66,7 @@ class Kind(Enum):
     MULTIRANGE = "multirange"
     ENUM = "enum"
     COMPOSITE = "composite"
-    CONSTRAINED = "domain"  # with a CHECK or NOT NULL that a replacement may not pass
+    CONSTRAINED = "domain"  # with a CHECK that a replacement may not pass
     UNKNOWN = "unknown"
 
 
@@ -254,7 +254,7 @@ def _of_user(name: str, how: str, element: int) -> Type:
 
 
 def _row(catalog: Catalog | None, oid: int) -> tuple[Any, ...] | None:
-    """Return (OID, schema, name, typtype, typelem, typbasetype, typrelid, is constrained)."""
+    """Return (OID, schema, name, typtype, typelem, typbasetype, typrelid, has a CHECK)."""
     rows = () if catalog is None else catalog.type_rows
     return next((row for row in rows if row[0] == oid), None)
 
