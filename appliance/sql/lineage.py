@@ -194,8 +194,9 @@ class _Statement:
     def _copy(self, body: Node) -> Lineage:
         if body.get("is_program") or body.get("filename"):
             return Lineage(forbidden="COPY to or from a file or program")
-        if body.get("is_from"):
-            return Lineage()
+        if body.get("is_from"):  # what it stores comes from the client, as of an INSERT
+            filled = {"relation": body["relation"], "whereClause": body.get("whereClause")}
+            return self._of(self._reader.top({"InsertStmt": filled}))
         options = copy_options(body.get("options", []))
         if options is None:
             return Lineage(forbidden="COPY with options that are not known")
