@@ -6,9 +6,11 @@ import threading
 from datetime import timedelta
 
 import pytest
+from argon2 import Type, extract_parameters
 
 from appliance.entities import IdentityStatus, PermissionRole
 from appliance.errors import Conflict, Invalid, NotFound
+from appliance.identity.passwords import hash_password
 from appliance.store import accounts, audit, identities, sign_ins, throttles
 from appliance.store.database import Store
 from tests.store.conftest import BY, NOW
@@ -32,6 +34,12 @@ def test_an_account_opens_with_its_password_alone(shop: Store) -> None:
     ):
         assert accounts.check(shop, NOW, name, password) is None
     assert GOOD not in str(audit.find(shop, size=100).items)
+
+
+def test_guessing_from_a_stolen_hash_is_costly(costly_hashes: None) -> None:
+    found = extract_parameters(hash_password(GOOD))
+    assert found.type is Type.ID
+    assert found.memory_cost >= 64 << 10 and found.time_cost >= 3  # RFC 9106's second choice
 
 
 def test_a_suspended_or_ended_identity_does_not_sign_in(shop: Store) -> None:

@@ -63,7 +63,7 @@ def test_a_stream_ends_when_its_sign_in_does(tmp_path: Path, sqlite_store: Store
 
 
 def test_checking_a_password_does_not_hold_up_other_pages(
-    tmp_path: Path, store: Store, store_url: str
+    tmp_path: Path, store: Store, store_url: str, costly_hashes: None
 ) -> None:
     accounts.create(store, BY, SystemClock().now(), NAME, PASSWORD)
     with (
