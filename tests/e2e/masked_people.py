@@ -26,6 +26,8 @@ INSERT INTO people VALUES (1, 'Ann', '{CARD}', '{SSN}', {PAY}, '{BORN}'),
                           (2, 'Bert', NULL, '{OTHER_SSN}', NULL, NULL);
 CREATE TABLE plain (id int PRIMARY KEY, note text);
 INSERT INTO plain VALUES (1, 'a'), (2, 'b');
+CREATE TABLE large (id int, filler text);
+INSERT INTO large VALUES (1, repeat('y', 3000000));
 CREATE TABLE watched (id int);
 CREATE TABLE late (id int);
 CREATE FUNCTION say(x text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN

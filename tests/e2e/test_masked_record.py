@@ -50,7 +50,7 @@ def test_a_record_names_the_masked_columns_of_its_result_with_their_rules(people
         ("card", ["public.people.card"], "cards", "partial"),
         ("id_number", ["public.people.ssn"], "ids", "hash"),
     ]
-    assert brief(computed)[0] == ("both", ["public.people.ssn"], "ids", "hash")
+    assert brief(computed)[0] == ("both", ["public.people.ssn"], "ids", "redact")
     assert not other["masked"] and not copy["masked"]
 
 
