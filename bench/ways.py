@@ -71,16 +71,23 @@ def all_ways(workers: int) -> Iterator[list[Way]]:
         server = stack.enter_context(
             PostgresServer(installation(18), temporary_directory("gatepost-bench-pg-"), options)
         )
-        password = _prepare(server)
-        ways = [Way("direct", server.port, USER, password)]
-        ways.append(stack.enter_context(_gatepost(server, password, workers)))
+        password = prepare(server)
+        direct = Way("direct", server.port, USER, password)
+        subprocess.run(
+            [server.programs.program("pgbench"), "-i", "-q", "-s", "10"],
+            env=direct.environment(),
+            check=True,
+            capture_output=True,
+        )
+        ways = [direct]
+        ways.append(stack.enter_context(gatepost(server, password, workers)))
         if shutil.which("pgbouncer"):
             ways.append(stack.enter_context(_pgbouncer(server, password)))
         yield ways
 
 
-def _prepare(server: PostgresServer) -> str:
-    """Make the role and pgbench's tables; return the role's password."""
+def prepare(server: PostgresServer) -> str:
+    """Make the role and its database; return the role's password."""
     password = "bench-" + os.urandom(6).hex()
     with server.connect() as connection:
         connection.execute(
@@ -93,21 +100,21 @@ def _prepare(server: PostgresServer) -> str:
                 sql.Identifier(DATABASE), sql.Identifier(USER)
             )
         )
-    subprocess.run(
-        [server.programs.program("pgbench"), "-i", "-q", "-s", "10"],
-        env=Way("direct", server.port, USER, password).environment(),
-        check=True,
-        capture_output=True,
-    )
     return password
 
 
 @contextlib.contextmanager
-def _gatepost(server: PostgresServer, password: str, workers: int) -> Iterator[Way]:
-    """Run the appliance as it is shipped: recording `written`, twenty rules that all are asked."""
+def gatepost(
+    server: PostgresServer, password: str, workers: int, masking: tuple[dict[str, object], ...] = ()
+) -> Iterator[Way]:
+    """Run the appliance as it is shipped: recording `written`, twenty rules that all are asked.
+
+    ``masking``: rules as a configuration file has them.
+    """
     data_dir = Path(tempfile.mkdtemp(prefix="gatepost-bench-"))
     configuration = data_dir / "gatepost.yml"
-    configuration.write_text(yaml.safe_dump(_configuration(server.port)))
+    settings = _configuration(server.port) | {"masking": list(masking)}
+    configuration.write_text(yaml.safe_dump(settings))
     serve = Serve(
         data_dir,
         Ports(free_port(), free_port()),

@@ -125,12 +125,16 @@ class CopyMasker:
 
 
 def copy_masker(
-    options: CopyOptions, maskers: Sequence[Masker | None], codec: str | None = "utf-8"
+    options: CopyOptions,
+    maskers: Sequence[Masker | None],
+    codec: str | None = "utf-8",
+    *,
+    is_compiled: bool = True,
 ) -> CopyMasker:
     """Return what rewrites a copy with these options, one masker for each of its columns.
 
     ``maskers`` are for the text format, but for a binary copy. ``codec``: of the encoding that the
-    copy is written in.
+    copy is written in. ``is_compiled``: use the compiled path if it is there.
 
     Raises:
         ValueError: its rows cannot be told apart for sure; the message says what to change.
@@ -144,7 +148,7 @@ def copy_masker(
         rows = CsvRows(options, maskers, codec)
     else:
         rows = TextRows(options, maskers, codec)
-    if CompiledCopy is None:
+    if CompiledCopy is None or not is_compiled:
         return CopyMasker(rows)
     plain = rows.plain
     quote = -1 if plain.quote is None else plain.quote

@@ -73,8 +73,7 @@ def rows_of(options: CopyOptions, plan: list[Masker | None]) -> CopyMasker:
 
 
 def in_python(options: CopyOptions, plan: list[Masker | None]) -> CopyMasker:
-    made = copy_masker(options, plan)
-    return CopyMasker(made._rows)
+    return copy_masker(options, plan, is_compiled=False)
 
 
 def outcome(masker: CopyMasker, runs: list[bytes]) -> list[object]:
