@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from appliance.masking.explain import method_of
 from appliance.masking.mask_set import MaskSet
 from appliance.masking.maskers import Dialect, Masker, masker
 from appliance.masking.rows import RowMasker
@@ -103,7 +104,7 @@ def columns_plan(
                 declared=_declared(field, catalog),
             )
         )
-        shown.append(_shown(field, columns, judge.codec))
+        shown.append(_shown(field, columns, method_of(columns, is_plain=plain), judge.codec))
     return maskers, tuple(shown)
 
 
@@ -176,10 +177,12 @@ def _is_known(oid: int, decision: Decision, catalog: Catalog) -> bool:
     )
 
 
-def _shown(field: FieldDescription, columns: tuple[ColumnMask, ...], codec: str) -> MaskedColumn:
+def _shown(
+    field: FieldDescription, columns: tuple[ColumnMask, ...], method: Method, codec: str
+) -> MaskedColumn:
     return MaskedColumn(
         field.name.decode(codec, "replace"),
         tuple(dict.fromkeys(one.column for one in columns)),
         columns[0].rule,
-        columns[0].method.value,
+        method.value,
     )
