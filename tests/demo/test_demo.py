@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,14 +36,17 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A temporary directory of the demo's own, which the embedded server's account can enter."""
-    folder = tmp_path_factory.mktemp("demo")
-    for path in (folder, *folder.parents):
-        ours = path.name.startswith(("pytest", "popen", "demo"))
-        if ours and path.stat().st_uid == os.getuid():
-            path.chmod(0o755)
-    yield folder
+def folder() -> Iterator[Path]:
+    """A temporary directory of the demo's own, which the embedded server's account can enter.
+
+    Not below pytest's, which each run of pytest on this machine closes to all others again.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix="gatepost-demo-test-", ignore_cleanup_errors=True
+    ) as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        yield folder
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +53,14 @@ STATE_ROW = orjson.dumps(
     }
 )
 
+_journals: list[Journal] = []  # of the plays of this test: each has a thread, and files
+
+
+def close_journals() -> None:
+    """Let go of what the plays so far hold."""
+    while _journals:
+        _journals.pop().close()
+
 
 class Play:
     """One session. ``client`` and ``target`` send; ``upstream()`` and ``received()`` look."""
@@ -68,7 +75,7 @@ class Play:
         clock = SystemClock()
         signer = Signer.from_master_key(b"k" * 32)
         self.journal = Journal.create(directory, "play", clock, signer, segment_bytes=1 << 18)
-        weakref.finalize(self, self.journal.close)
+        _journals.append(self.journal)
         start = SessionStart(
             session=new_session_id(clock),
             identity="ci-nightly",
