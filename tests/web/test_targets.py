@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from appliance.entities import PermissionRole
+from appliance.entities import Durability, PermissionRole
 from appliance.sealing import Sealer, load_master_key, upstream_binding
 from appliance.store import grants, targets
 from appliance.store.targets import TargetSpec
@@ -142,10 +142,27 @@ def test_the_stored_password_is_tried_only_at_the_place_it_was_given_for(
 def test_an_edit_keeps_what_was_not_touched(admin: Browser, world: World) -> None:
     fill(world)
     same = {"host": "127.0.0.1", "port": "5432", "database": "shop", "sslmode": "prefer"}
+    said = TargetSpec("shop", "127.0.0.1", "shop", durability="durable")
+    targets.update(world.store, BY, AT, "shop", said)
     admin.submit("/targets/shop/edit", same | {"environment": "staging"})
     target = targets.get(world.store, "shop")
     assert target.environment == "staging"
     assert target.roles[0].sealed_secret
+    assert target.durability is Durability.DURABLE
+
+
+def test_functions_that_show_nothing_masked_are_listed_a_line_each(
+    admin: Browser, world: World
+) -> None:
+    fill(world)
+    typed = {"host": "127.0.0.1", "port": "5432", "database": "shop", "sslmode": "prefer"}
+    typed |= {"safe_functions": "public.initials\r\n*.mask_*\r\n"}
+    assert admin.submit("/targets/shop/edit", typed).status_code == 303
+    assert targets.get(world.store, "shop").safe_functions == ("public.initials", "*.mask_*")
+    assert "public.initials\n*.mask_*" in admin.get("/targets/shop/edit").text
+    answer = admin.submit("/targets/shop/edit", typed | {"safe_functions": "a.b.c"})
+    assert answer.status_code == 422 and "more than 2 parts" in words(answer.text)
+    assert targets.get(world.store, "shop").safe_functions == ("public.initials", "*.mask_*")
 
 
 def test_a_role_is_added_changed_and_removed(admin: Browser, world: World) -> None:

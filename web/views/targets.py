@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -156,9 +157,11 @@ def edit(name: str) -> str:
 @may(ADMIN)
 def change(name: str) -> BaseResponse | tuple[str, int]:
     target = targets.get(services().store, name)
-    form = read_form(*_FIELDS, *_TRUST, "catalog_role")
+    form = read_form(*_FIELDS, *_TRUST, "catalog_role", "safe_functions")
     form.values["name"] = name
     spec = _spec(form)
+    if spec is not None and target.durability is not None:  # the file says it, not this form
+        spec = replace(spec, durability=target.durability.value)
     if spec is not None and not form.has_errors:
         try:
             done = targets.update(services().store, actor(), now(), name, spec)
@@ -216,6 +219,7 @@ def _spec(form: Form) -> TargetSpec | None:
         sslrootcert=form.optional("sslrootcert"),
         allow_md5=form.is_on("allow_md5"),
         allow_cleartext=form.is_on("allow_cleartext"),
+        safe_functions=form.lines("safe_functions"),
     )
     return spec
 
@@ -300,5 +304,6 @@ def _form_of(target: Target) -> Form:
             "sslrootcert": target.sslrootcert or "",
             "allow_md5": "on" if target.allow_md5 else "",
             "allow_cleartext": "on" if target.allow_cleartext else "",
+            "safe_functions": "\n".join(target.safe_functions),
         }
     )
