@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from binascii import hexlify
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -78,11 +79,14 @@ class HashText:
     typmod: int
 
     def __call__(self, value: bytes) -> bytes | None:
-        if self.codec is not None:
+        if self.codec is not None and (self.kind is not Kind.TEXT or not value.isascii()):
             with suppress(UnicodeDecodeError):  # else the bytes as they came
                 value = self._plain(value.decode(self.codec)).encode("utf-8")
-        digest = hmac.digest(self.key, b"text\0" + value, "sha256").hex()
-        return fitted(digest[:_HASH_DIGITS], self.kind, self.typmod).encode()
+        digest = hmac.digest(self.key, b"text\0" + value, "sha256")
+        made = hexlify(digest[: _HASH_DIGITS // 2])
+        if self.typmod < 0:
+            return made
+        return fitted(made.decode(), self.kind, self.typmod).encode()
 
     def _plain(self, text: str) -> str:
         if self.kind is Kind.BPCHAR:
