@@ -24,18 +24,32 @@ class Columns:
     def __init__(self, catalog: Catalog, safe_functions: Iterable[str] = ()) -> None:
         self.catalog = catalog
         self.filled = Filled(catalog, tuple(safe_functions))
-        self._places: dict[Place, tuple[Relation, Column]] = {}
         self._named: dict[str, list[tuple[Relation, Column]]] = defaultdict(list)
         for relation in catalog.relations():
             if relation.kind not in _KINDS:
                 continue
             for column in relation.columns or ():
-                self._places[relation.oid, column.number] = relation, column
                 self._named[column.name].append((relation, column))
+
+        self._generated: dict[Place, set[Place]] = defaultdict(set)
+        for (oid, number), sources in catalog.generated_columns():
+            for source in sources:
+                self._generated[oid, source].add((oid, number))
 
     def at(self, place: Place) -> tuple[Relation, Column] | None:
         """Return what is at a place now."""
-        return self._places.get(place)
+        oid, number = place
+        relation = self.catalog.by_oid(oid)
+        if relation is None or relation.kind not in _KINDS:
+            return None
+        columns = relation.columns or ()
+        if 0 < number <= len(columns) and columns[number - 1].number == number:
+            return relation, columns[number - 1]  # none before it was dropped
+        return next(((relation, one) for one in columns if one.number == number), None)
+
+    def generated_from(self, place: Place) -> set[Place]:
+        """Return the columns that are computed from one."""
+        return self._generated.get(place, set())
 
     def matching(self, pattern: MaskPattern) -> Iterator[Place]:
         """Return the places that a pattern means."""
@@ -59,7 +73,10 @@ class Columns:
 
     def resolution(self, rule: str, pattern: str, place: Place, *, computed: bool) -> Resolution:
         """Return a place under its present name."""
-        relation, column = self._places[place]
+        here = self.at(place)
+        if here is None:
+            raise ValueError(f"there is no column {place}")
+        relation, column = here
         return Resolution(
             rule,
             *place,
@@ -117,12 +134,7 @@ def _spread(places: dict[Place, bool], columns: Columns) -> None:
             for other in _columns(catalog, child)
             if other.name == column.name
         }
-        made = {
-            (relation.oid, other.number)
-            for other in relation.columns or ()
-            if column.number in catalog.generated_from(relation.oid, other.number)
-        }
-        made |= columns.filled.from_column(relation, column.name)
+        made = columns.generated_from(place) | columns.filled.from_column(relation, column.name)
         for more, computed in ((same, places[place]), (made, True)):
             for other_place in more:
                 if columns.at(other_place) is None:

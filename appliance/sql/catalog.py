@@ -179,6 +179,10 @@ class Catalog:
         """Return the columns from which a generated column is computed."""
         return self._generated.get((oid, number), ())
 
+    def generated_columns(self) -> Iterable[tuple[tuple[int, int], tuple[int, ...]]]:
+        """Return ((OID, number), numbers of the columns that it is computed from) of each."""
+        return self._generated.items()
+
     def rules(self, oid: int) -> tuple[Rule, ...]:
         """Return the rewrite rules of a relation; a view's definition is one."""
         return self._rules.get(oid, ())
