@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from flask import current_app
 from flask.sansio.blueprints import BlueprintSetupState
 
 from appliance.entities import Snapshot, Target
-from appliance.errors import NotFound
+from appliance.errors import Conflict, NotFound
 from appliance.masking.accepting import RULE_NAMES
 from appliance.masking.examples import example
 from appliance.masking.maskers import preview
@@ -26,7 +27,7 @@ from appliance.targets.sampling import Sample, Wanted, sample
 from web.services import now, off_loop, services
 
 EXTENSION = "gatepost_masking"
-_KEPT = 8  # surveys; each holds a catalog
+_KEPT = 16  # surveys; each holds a catalog
 _SHOWN = 3  # values of a column in a masked sample
 _LONGEST = 60  # characters of a masked value on a page
 
@@ -57,6 +58,7 @@ class Surveys:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str], tuple[str, int, Read]] = OrderedDict()
+        self._looked_at: set[tuple[str, str]] = set()
 
     def get(self, snapshot: Snapshot, target: Target, database: str) -> Read | None:
         """Return what is known of a database's columns; None = its catalog was never read."""
@@ -91,6 +93,21 @@ class Surveys:
             self._kept.popitem(last=False)
         return read
 
+    @contextmanager
+    def alone(self, read: Read) -> Iterator[None]:
+        """Read values of a database only once at a time. Raises: Conflict."""
+        key = read.target.name, read.database
+        if key in self._looked_at:
+            raise Conflict(
+                f"somebody is reading values of {read.target.name} just now",
+                "try again in a few seconds",
+            )
+        self._looked_at.add(key)
+        try:
+            yield
+        finally:
+            self._looked_at.discard(key)
+
 
 def install(state: BlueprintSetupState) -> None:
     """Give the application its surveys when a blueprint that needs them is registered."""
@@ -110,8 +127,7 @@ def _masked_example(seen: Seen) -> str | None:
 
 def survey_of(snapshot: Snapshot, target: Target, database: str) -> Read | None:
     """Return what is known of a database's columns; None = its catalog was never read."""
-    surveys: Surveys = current_app.extensions[EXTENSION]
-    return surveys.get(snapshot, target, database)
+    return _surveys().get(snapshot, target, database)
 
 
 def databases(snapshot: Snapshot, target: Target) -> list[str]:
@@ -135,13 +151,14 @@ def read_catalog(target: Target, database: str) -> bool:
 def look_at_values(read: Read) -> tuple[list[Seen], Sample]:
     """Return what a sample says is uncovered, with what could not be read.
 
-    The values end here: what comes back holds counts and words. Raises: Unreachable.
+    The values end here: what comes back holds counts and words. Raises: Unreachable, Conflict.
     """
     wanted = [
         Wanted(relation.oid, relation.kind, columns)
         for relation, columns in read.survey.to_look_at()
     ]
-    seen = sample(read.target, read.database, _secret(read.target), wanted)
+    with _surveys().alone(read):
+        seen = sample(read.target, read.database, _secret(read.target), wanted)
     found = off_loop(lambda: read.survey.uncovered(seen.values))
     return found, Sample({}, seen.failed, seen.unseen)
 
@@ -157,7 +174,8 @@ def masked_samples(read: Read, relation: Relation, columns: Sequence[Seen]) -> d
         relation.kind,
         tuple((seen.column.number, seen.column.name, False) for seen in asked),
     )
-    found = sample(read.target, read.database, _secret(read.target), [wanted], different=_SHOWN)
+    with _surveys().alone(read):
+        found = sample(read.target, read.database, _secret(read.target), [wanted], different=_SHOWN)
     if relation.oid in found.failed:
         raise NotFound(f"{seen_as(relation)} cannot be read: {found.failed[relation.oid]}")
     return {seen.column.number: _masked(read, seen, found.values) for seen in asked}
@@ -191,6 +209,11 @@ def _mask(seen: Seen) -> ColumnMask | None:
     if cover.is_computed and method is not Method.NULL:
         method = Method.REDACT
     return ColumnMask(rule.name, method, seen.name, rule.value)
+
+
+def _surveys() -> Surveys:
+    found: Surveys = current_app.extensions[EXTENSION]
+    return found
 
 
 def _secret(target: Target) -> str:

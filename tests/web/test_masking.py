@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from appliance.entities import PermissionRole
 from appliance.masking.values import Method
-from appliance.store import audit, targets
+from appliance.store import audit, snapshots, targets
 from appliance.store.targets import TargetSpec
 from tests.harness.postgres import Database
 from tests.web.browsing import Browser, words
 from tests.web.conftest import AT, BY, World
 from tests.web.masked import SECRETS, add, rules_of, with_shop
+from web.masking_surveys import EXTENSION, Surveys, survey_of
 
 ORDER = "/masking/order"
 ACCEPT = "/masking/uncovered/accept"
@@ -190,6 +191,21 @@ def test_a_target_that_cannot_be_reached_is_said_on_the_page(admin: Browser, wor
     text = words(admin.submit("/masking/uncovered", asked, LOOK).text)
     assert "db.internal does not resolve" in text
     assert "4 columns by names and types." in text, "what is known without it still stands"
+
+
+def test_values_are_read_by_one_at_a_time(admin: Browser, world: World) -> None:
+    with_shop(world)
+    asked = {"target": "shop", "database": "shop"}
+    with world.app.test_request_context():
+        snapshot = snapshots.load(world.store, AT)
+        read = survey_of(snapshot, snapshot.targets["shop"], "shop")
+        surveys: Surveys = world.app.extensions[EXTENSION]
+        assert read is not None
+        with surveys.alone(read):
+            text = words(admin.submit("/masking/uncovered", asked, LOOK).text)
+            assert "Somebody is reading values of shop just now: try again" in text
+    text = words(admin.submit("/masking/uncovered", asked, LOOK).text)
+    assert "just now" not in text and "db.internal" in text
 
 
 def test_auditors_read_and_change_nothing(world: World) -> None:
