@@ -114,13 +114,13 @@ def _compare_statements(
     for client in clients:
         client.sock.close()
     for (oid, typmod), values in differences.replacements.items():
+        type_name = f"format_type({oid}, {typmod})"
         wrong = lab.database.run(
-            "SELECT v, format_type(%d, %d) FROM unnest(%s) v"
-            " WHERE NOT pg_input_is_valid(v, format_type(%d, %d))"
-            % (oid, typmod, _array(values), oid, typmod)
+            f"SELECT v, {type_name} FROM unnest({_array(values)}) v"
+            f" WHERE NOT pg_input_is_valid(v, {type_name})"
         )
-        for value, type_name in wrong:
-            differences.found[f"a replacement of type {type_name}"] = f"not valid: {value}"
+        for value, name in wrong:
+            differences.found[f"a replacement of type {name}"] = f"not valid: {value}"
 
 
 def _play(client: TapedClient, one: Everyday) -> Transcript:
@@ -149,27 +149,13 @@ def _difference(
     masked: set[tuple[int, int]],
     differences: Differences,
 ) -> str:
-    codes = [[error.get("C") for error in seen.errors] for seen in (ours, theirs)]
-    if codes[0] != codes[1]:
-        said = [error.get("M", "") for error in ours.errors]
-        return f"errors {codes[0]} instead of {codes[1]}: {said}"
-    if [e.get("M") for e in ours.errors] != [e.get("M") for e in theirs.errors]:
-        return f"it says {ours.errors[0].get('M')}, not {theirs.errors[0].get('M')}"
-    tags = [[m.body for m in seen.messages if m.kind == "C"] for seen in (ours, theirs)]
-    if tags[0] != tags[1]:
-        return f"tags {tags[0]} instead of {tags[1]}"
-    copied = [[m.body for m in seen.messages if m.kind == "d"] for seen in (ours, theirs)]
-    if copied[0] != copied[1]:
-        return f"copied {copied[0][:2]} instead of {copied[1][:2]}"
-    columns, expected = columns_of(ours), columns_of(theirs)
-    if columns != expected:
-        return f"columns {columns} instead of {expected}"
-    if len(ours.rows) != len(theirs.rows):
-        return f"{len(ours.rows)} rows instead of {len(theirs.rows)}"
+    told = _unlike_told(ours, theirs)
+    if told:
+        return told
     other = lab.control.name.encode(), lab.database.name.encode()
-    for index, column in enumerate(columns):
+    for index, column in enumerate(columns_of(ours)):
         pairs = [
-            (a[index], b[index] and b[index].replace(*other))
+            (a[index], b[index])
             for a, b in zip(ours.rows, theirs.rows, strict=True)
             if index < len(a)
         ]
@@ -179,13 +165,29 @@ def _difference(
             or any(b and lab.canaries.find(b) for _, b in pairs)
         )
         if hides:
-            if pairs and any(b for _, b in pairs) and all(a == b for a, b in pairs):
+            if any(b for _, b in pairs) and all(a == b for a, b in pairs):
                 return f"{column.name} is not masked"
             kept = differences.replacements.setdefault((column.type_oid, column.typmod), set())
             kept.update(a.decode() for a, _ in pairs if a is not None)
-        elif column.name not in one.varies and any(a != b for a, b in pairs):
-            pair = next((a, b) for a, b in pairs if a != b)
-            return f"{column.name}: {pair[0]!r} instead of {pair[1]!r}"[:300]
+        elif column.name not in one.varies:
+            for a, b in pairs:
+                if a != (b and b.replace(*other)):
+                    return f"{column.name}: {a!r} instead of {b!r}"[:300]
+    return ""
+
+
+def _unlike_told(ours: Transcript, theirs: Transcript) -> str:
+    """Return what differs but for values: errors, tags, columns, copied data, number of rows."""
+    for what, told in (
+        ("errors", lambda seen: [(e.get("C"), e.get("M")) for e in seen.errors]),
+        ("tags", lambda seen: [m.body for m in seen.messages if m.kind == "C"]),
+        ("copied", lambda seen: [m.body for m in seen.messages if m.kind == "d"]),
+        ("columns", columns_of),
+        ("rows", lambda seen: len(seen.rows)),
+    ):
+        mine, straight = told(ours), told(theirs)
+        if mine != straight:
+            return f"{what} {mine} instead of {straight}"
     return ""
 
 

@@ -20,7 +20,7 @@ from appliance.store import masking_rules, targets
 from tests.e2e.masked import clients
 from tests.e2e.masked.attack import FOLDER, Attack
 from tests.e2e.masked.transcript import Transcript
-from tests.e2e.masked.wire import Door, Player, TapedClient
+from tests.e2e.masked.wire import Door, Player, Straight, TapedClient
 from tests.e2e.raw import ErrorCame
 from tests.harness.canaries import Canaries
 from tests.harness.gateway import ADMIN, ANA, CI, Gateway, running_gateway
@@ -66,6 +66,7 @@ class Lab:
         self._clients: dict[Door, TapedClient] = {}
         self._watches: dict[str, psycopg.Connection[Any]] = {}
         self._states: dict[str, str] = {}
+        self._owners: dict[tuple[str, str], psycopg.Connection[Any]] = {}
 
     # -- set up ------------------------------------------------------------------------------------
 
@@ -103,7 +104,9 @@ class Lab:
             client.sock.close()
         for watch in self._watches.values():
             watch.close()
-        self._clients, self._watches = {}, {}
+        for connection in self._owners.values():
+            connection.close()
+        self._clients, self._watches, self._owners = {}, {}, {}
 
     def state(self, database: Database) -> str:
         """Return a digest of everything in a database that an attack may have changed."""
@@ -192,12 +195,11 @@ class Lab:
         added: list[str] = []
 
         def owner(text: str) -> list[tuple[object, ...]]:
-            text = text.replace(":database", database.name).replace(":owner", database.owner.name)
-            if attack.role == "super":
-                with self.server.connect(database.name) as connection:
-                    cursor = connection.execute(text.encode())
-                    return cursor.fetchall() if cursor.description else []
-            return database.run(text)
+            text = text.replace(":database", database.name)
+            cursor = self._owner(database, attack.role).execute(
+                text.replace(":owner", database.owner.name).encode()
+            )
+            return cursor.fetchall() if cursor.description else []
 
         try:
             for text in attack.before:
@@ -219,9 +221,16 @@ class Lab:
                 with contextlib.suppress(psycopg.Error):
                     owner(text)
 
+    def _owner(self, database: Database, role: str) -> psycopg.Connection[Any]:
+        """Return the owner's, or the superuser's, own connection to a database, kept open."""
+        kept = self._owners.get((database.name, role))
+        if kept is None or kept.closed:
+            kept = database.connect() if role == "owner" else self.server.connect(database.name)
+            self._owners[database.name, role] = kept
+        return kept
+
     def _play_messages(self, attack: Attack, door: Door, played: Played) -> Transcript:
-        shared = attack.is_plain
-        client = self._clients.pop(door, None) if shared else None
+        client = self._clients.pop(door, None) if attack.is_plain else None
         start = len(client.tape) if client else 0
         if client is None:
             client = TapedClient(door)
@@ -230,25 +239,14 @@ class Lab:
             except (ErrorCame, EOFError):
                 client.sock.close()
                 return Transcript(bytes(client.tape))
-        player = Player(client, played.owner)
         try:
-            for step in attack.steps:
-                if isinstance(step, dict) and "mask" in step:
-                    played.mask(step["mask"])
-                else:
-                    if isinstance(step, str):
-                        step = step.replace(":database", played.database.name)
-                    player.step(step, attack.by)
-            if attack.messages:
-                player.messages(attack.messages)
-            if attack.fn:
-                player.call(*attack.fn)
-            if shared:
-                self._clients[door] = client
+            played.all_of(attack, Player(client, played.owner))
         except (EOFError, TimeoutError):
-            pass
-        finally:
-            if not shared:
+            client.sock.close()  # what came until then counts
+        else:
+            if attack.is_plain:
+                self._clients[door] = client
+            else:
                 client.sock.close()
         return Transcript(bytes(client.tape[start:]))
 
@@ -276,9 +274,23 @@ class Played:
 
     lab: Lab
     database: Database
-    owner: Any
+    owner: Straight
     added: list[str]
     straight: bool
+
+    def all_of(self, attack: Attack, player: Player) -> None:
+        """Play the steps, the messages and the call of an attack."""
+        for step in attack.steps:
+            if isinstance(step, dict) and "mask" in step:
+                self.mask(step["mask"])
+            elif isinstance(step, str):
+                player.step(step.replace(":database", self.database.name), attack.by)
+            else:
+                player.step(step, attack.by)
+        if attack.messages:
+            player.messages(attack.messages)
+        if attack.fn:
+            player.call(*attack.fn)
 
     def mask(self, column: str) -> None:
         """Hide one more column until the attack is over."""

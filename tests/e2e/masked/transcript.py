@@ -20,10 +20,11 @@ class Transcript:
 
     def finding(self, canaries: Canaries, also: tuple[str, ...] = ()) -> str:
         """Return what was seen that must not be, "" when nothing was."""
+        seen = self.without_login
         for extra in also:
-            if extra.encode().lower() in self.received.lower():
+            if extra.encode().lower() in seen.lower():
                 return f"{extra} as such"
-        found: Finding | None = canaries.find(self.received)
+        found: Finding | None = canaries.find(seen)
         found = found or canaries.find_code(error["C"] for error in self.complaints if "C" in error)
         found = found or canaries.find_count(self.row_counts)
         if found is None:
@@ -39,6 +40,15 @@ class Transcript:
             found.append(Message(chr(data[at]), data[at + 5 : end]))
             at = end
         return found
+
+    @property
+    def without_login(self) -> bytes:
+        """Return all bytes but those of Authentication and BackendKeyData, which are by chance."""
+        return b"".join(
+            message.kind.encode() + message.body
+            for message in self.messages
+            if message.kind not in "RK"
+        )
 
     @property
     def complaints(self) -> list[dict[str, str]]:
