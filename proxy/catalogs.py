@@ -21,10 +21,17 @@ _MAX_AGE_S = 60.0  # what others change on the target is seen by then at the lat
 
 
 class Catalogs:
-    """One box per target database; ``load`` blocks and is called in the thread pool."""
+    """One box per target database; ``load`` blocks and is called in the thread pool.
 
-    def __init__(self, load: Callable[[Target, str], Catalog]) -> None:
+    ``follow`` waits: it lets rules mean what they mean in what was read, before that is used. Else
+    a column that a rule has just found could be given another name, and be lost, by the next.
+    """
+
+    def __init__(
+        self, load: Callable[[Target, str], Catalog], follow: Callable[[], None] | None = None
+    ) -> None:
         self._load = load
+        self._follow = follow
         self._boxes: dict[tuple[int, str], CatalogBox] = {}
         self._begun_at: dict[tuple[int, str], float] = {}
         self._under_way: dict[tuple[int, str], AsyncResult[None]] = {}
@@ -62,7 +69,10 @@ class Catalogs:
         box.is_stale = False  # what changes from here on makes it stale again
         try:
             pool = gevent.get_hub().threadpool
-            box.catalog = pool.apply(self._load, (target, database))
+            catalog = pool.apply(self._load, (target, database))
+            if self._follow is not None:
+                self._follow()
+            box.catalog = catalog
             box.generation += 1
             box.is_lost = False
         except GatepostError as error:

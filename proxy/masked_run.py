@@ -55,6 +55,26 @@ _ROWLESS: Final = frozenset(
         "LockStmt",
     }
 )
+# Statements that can be asked about in the same transaction before they run; of the others some
+# must not be in a transaction block.
+_BOUND: Final = frozenset(
+    {
+        "SelectStmt",
+        "InsertStmt",
+        "UpdateStmt",
+        "DeleteStmt",
+        "MergeStmt",
+        "FetchStmt",
+        "ExecuteStmt",
+        "ExplainStmt",
+        "CopyStmt",
+        "CreateTableAsStmt",
+        "ViewStmt",
+        "PrepareStmt",
+        "DeclareCursorStmt",
+    }
+)
+_IDLE: Final = ord("I")
 # An open cursor keeps the meaning of its names.
 _NAMES: Final = frozenset({Rests.NAME, Rests.PATH})
 _STEPS: Final = (Kind.PARSE, Kind.BIND, Kind.EXECUTE, Kind.CLOSE, Kind.CLOSE)
@@ -91,12 +111,11 @@ def waits(session: Session, item: InFlight, decision: Decision) -> bool:
     return True
 
 
-def query(session: Session, item: InFlight, raw: bytes, decision: Decision) -> bytes:
+def query(session: Session, item: InFlight, raw: bytes, decision: Decision) -> bytes | None:
     """Look at a Query, which is alone in flight, and run it."""
     session.queue.pop()
     limit = counting.limit_above(session, decision) if decision.row_limits else None
-    has_data = any(statement.copy == "in" for statement in decision.facts.statements)
-    check = Check(raw, is_script=has_data or not decision.is_single)
+    check = Check(raw, is_script=not _can_be_bound(session, decision))
     run = guard.begin(session, item, decision, limit)
     if not check.is_script:
         session.unsynced = True  # what is asked meanwhile must not end its transaction
@@ -108,6 +127,17 @@ def query(session: Session, item: InFlight, raw: bytes, decision: Decision) -> b
         )
         check.steps += (session.own(Kind.PARSE), session.own(Kind.BIND))
     return _ask(session, run, check)
+
+
+def _can_be_bound(session: Session, decision: Decision) -> bool:
+    """Return whether a Query can go as Parse, Bind, Execute and do the same."""
+    if not decision.is_single:
+        return False
+    statement = decision.facts.statements[0]
+    if statement.copy == "in" or statement.kind not in _BOUND:
+        return False
+    # Behind what was asked before it, the target would take it for one of a transaction block.
+    return statement.kind != "DeclareCursorStmt" or session.status != _IDLE
 
 
 def execute(
@@ -132,10 +162,13 @@ def _planned(session: Session, item: InFlight, message: bytes) -> None:
         item.plan = session.planner.plan(item, message)
 
 
-def _ask(session: Session, run: guard.Run, check: Check) -> bytes:
+def _ask(session: Session, run: guard.Run, check: Check) -> bytes | None:
     """Send the questions behind what is bound, and wait for their answers."""
     mask = run.decision.mask
     check.depends = () if mask is None or not mask.must_check else mask.depends
+    kinds = {statement.kind for statement in run.decision.facts.statements}
+    if not run.is_query and not kinds <= _BOUND:
+        check.depends = ()
     if _fetches(run.decision):
         check.depends = tuple(one for one in check.depends if one.kind not in _NAMES)
     if not check.is_script:
@@ -151,12 +184,13 @@ def _ask(session: Session, run: guard.Run, check: Check) -> bytes:
         check.steps += asked
         if check.is_script:
             check.steps.append(session.own(Kind.SYNC))
-    else:
-        session.to_upstream.append(FLUSH)
     run.on_look = partial(_look, session, run, check)
     if not check.steps:
         check.is_answered = True
-        return _look(session, run, check) or b""
+        session.wait = Wait.NOTHING
+        return _look(session, run, check)
+    if not check.depends:
+        session.to_upstream.append(FLUSH)
     check.steps[-1].on_done = partial(_answered, session, run, check)
     session.wait = Wait.EXCHANGE
     return WAIT

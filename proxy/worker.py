@@ -6,6 +6,7 @@ import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -16,6 +17,7 @@ from appliance import sealing, targets, tls
 from appliance.clock import Clock
 from appliance.config import Config
 from appliance.entities import Limits, Snapshot, Target
+from appliance.errors import StoreUnavailable
 from appliance.hours import closed_rules
 from appliance.identity.login import Refused, renew
 from appliance.identity.scram import KeyCache
@@ -74,7 +76,7 @@ class Worker:
         )
         self.planner = Planner()
         self.parser = Parser(self.planner)
-        self.catalogs = Catalogs(self._load_catalog)
+        self.catalogs = Catalogs(self._load_catalog, self._follow_catalog)
         self.gate = Gate()
         self.holding = Holding(self)
         self.estimator = Estimator()
@@ -303,8 +305,17 @@ class Worker:
             raise AssertionError("a target without roles has no sessions")
         secret = targets.open_secret(reader, target.id, self.sealer)
         catalog = targets.load_catalog(target, database, secret)
-        stored_catalogs.put(self.store, self.clock.now(), target.name, database, catalog.to_json())
+        data = catalog.to_json()
+        try:
+            stored_catalogs.put(self.store, self.clock.now(), target.name, database, data)
+        except StoreUnavailable:  # sessions outlive that for a while
+            log.warning("a target's catalog could not be stored", target=target.name)
         return catalog
+
+    def _follow_catalog(self) -> None:
+        """Adopt what masking rules have found in a catalog that was just stored; waits."""
+        with suppress(StoreUnavailable):
+            self.catch_up()
 
     # -- the loop ------------------------------------------------------------------------------
 
