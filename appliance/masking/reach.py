@@ -45,7 +45,6 @@ _PLAIN_SYSTEM = frozenset(
         "pg_range",
         "pg_enum",
         "pg_description",
-        "pg_settings",
         "pg_timezone_names",
         "pg_timezone_abbrevs",
         "pg_collation",
@@ -54,13 +53,17 @@ _PLAIN_SYSTEM = frozenset(
     }
 )
 
+# What they show was put there before, perhaps by code that nobody has read.
+_LATER = frozenset({"FetchStmt", "VariableShowStmt"})
+_READS_SETTINGS = frozenset({"current_setting"})
+
 
 class Reachable:
     """Which objects of a database lead to masked columns."""
 
     def __init__(self, catalog: Catalog, masked: frozenset[int]) -> None:
         self._catalog = catalog
-        self._builtins = builtins()
+        self._pure = builtins().pure - _READS_SETTINGS
         self._masked = masked
         self._known = dict.fromkeys(masked, True)
 
@@ -69,7 +72,7 @@ class Reachable:
         return any(map(self._statement, facts.statements))
 
     def _statement(self, statement: Statement) -> bool:
-        if statement.unknown or statement.executes is not None or statement.kind == "FetchStmt":
+        if statement.unknown or statement.executes is not None or statement.kind in _LATER:
             return True
         return any(map(self._effect, statement.effects))
 
@@ -81,7 +84,7 @@ class Reachable:
         return effect.cls not in (_TOLD | _HARMLESS) or self._named(effect.relation)
 
     def _is_pure(self, function: Name) -> bool:
-        return function.schema == "pg_catalog" and function.name in self._builtins.pure
+        return function.schema == "pg_catalog" and function.name in self._pure
 
     def _named(self, name: Name) -> bool:
         relation = self._catalog.relation(name.schema or "", name.name)
