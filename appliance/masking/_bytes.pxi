@@ -5,7 +5,11 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
+include "_hash.pxi"
+
+from appliance.masking.maskers_text import Constant, HashText, Partial
 from appliance.masking.rows_python import misfit
+from appliance.masking.types import Kind
 
 ctypedef const unsigned char *Bytes
 
@@ -22,6 +26,16 @@ cdef inline int begin(Out *out, Py_ssize_t room) except -1:
     if out.data is NULL:
         raise MemoryError
     return 0
+
+
+cdef bint hashes_here(masker):
+    """Return whether ASCII texts become just the 16 hex digits."""
+    return (
+        type(masker) is HashText
+        and masker.kind is Kind.TEXT
+        and masker.codec is not None
+        and not 0 <= masker.typmod < 4 + 16
+    )
 
 
 cdef inline int32_t number_at(Bytes data) noexcept nogil:
@@ -103,3 +117,10 @@ cdef inline Py_ssize_t skip(Bytes data, Py_ssize_t at, Py_ssize_t end, int count
             at += length
         count -= 1
     return at
+
+
+cdef inline int put_hash(Out *out, const Key *key, Bytes data, Py_ssize_t size) except -1:
+    reserve(out, 16)
+    hash_text(key, data, size, out.data + out.size)
+    out.size += 16
+    return 0

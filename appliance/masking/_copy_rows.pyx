@@ -12,13 +12,13 @@ include "_bytes.pxi"
 from libc.string cimport memchr, memcmp
 
 from appliance.errors import ProtocolError
-from appliance.masking.maskers_text import Constant, Partial
 from appliance.masking.rows_python import LARGEST
 
 cdef enum How:
     PASS
     CONSTANT
     PARTIAL
+    HASH
     CALL
 
 cdef enum:
@@ -34,6 +34,7 @@ cdef struct Column:
     bint is_padded  # of PARTIAL
     Bytes value  # of CONSTANT: as it is written
     Py_ssize_t size
+    Key key  # of HASH
 
 
 cdef class CompiledCopy:
@@ -85,6 +86,9 @@ cdef class CompiledCopy:
         elif type(masker) is Partial and self._delimiter != STAR and self._quote != STAR:
             column.how = PARTIAL
             column.is_padded = masker.is_padded
+        elif hashes_here(masker) and not {self._delimiter, self._quote} & set(b"0123456789abcdef"):
+            column.how = HASH
+            set_key(&column.key, masker.key)
 
     def __dealloc__(self):
         free(self._plan)
@@ -225,6 +229,9 @@ cdef class CompiledCopy:
         elif column.how == PARTIAL and is_ascii(value, size):
             put_partial(out, value, size, column.is_padded)
             return self._is_plain(out.data + start, size)
+        elif column.how == HASH and is_ascii(value, size):
+            put_hash(out, &column.key, value, size)
+            return self._is_plain(out.data + start, 16)
         else:
             made = self._write(
                 self._maskers[number](PyBytes_FromStringAndSize(<const char *>value, size))
@@ -255,6 +262,10 @@ cdef class CompiledCopy:
             if column.how == PARTIAL and is_ascii(data + at + 4, length):
                 put(out, data + run, at + 4 - run)
                 put_partial(out, data + at + 4, length, column.is_padded)
+            elif column.how == HASH and is_ascii(data + at + 4, length):
+                put(out, data + run, at - run)
+                put(out, SIXTEEN, 4)
+                put_hash(out, &column.key, data + at + 4, length)
             else:
                 put(out, data + run, at - run)
                 if column.how == CONSTANT:
@@ -273,3 +284,4 @@ cdef class CompiledCopy:
 
 
 cdef Py_ssize_t LARGEST_MESSAGE = LARGEST
+cdef const unsigned char *SIXTEEN = b"\0\0\0\x10"

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Rewrite runs of DataRow messages: the compiled twin of ``rows_python``.
 
-Constants, and the visible end of an ASCII text, are written here; any other replacement is asked
-of its masker. Every length that came is compared with the end of its message before it is used.
+Constants, and of ASCII texts the visible end or the hash, are written here; any other replacement
+is asked of its masker. Every length that came is compared with the end of its message before it is used.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -10,12 +10,12 @@ from cpython.bytes cimport PyBytes_CheckExact
 
 include "_bytes.pxi"
 
-from appliance.masking.maskers_text import Constant, Partial
 from appliance.masking.rows_python import LARGEST
 
 cdef enum How:
     CONSTANT
     PARTIAL
+    HASH
     CALL
 
 cdef struct Column:
@@ -24,6 +24,7 @@ cdef struct Column:
     bint is_padded  # of PARTIAL
     Bytes value  # of CONSTANT: with its length before it, as it is written
     Py_ssize_t size
+    Key key  # of HASH
 
 cdef enum:
     HEADER = 5
@@ -74,6 +75,9 @@ cdef class CompiledRowMasker:
         elif type(masker) is Partial:
             column.how = PARTIAL
             column.is_padded = masker.is_padded
+        elif hashes_here(masker):
+            column.how = HASH
+            set_key(&column.key, masker.key)
 
     def __dealloc__(self):
         free(self._plan)
@@ -135,6 +139,11 @@ cdef class CompiledRowMasker:
                     put(out, data + run, value_at - run)
                     put_partial(out, data + value_at, after - value_at, column.is_padded)
                     run = after
+                elif column.how == HASH and is_ascii(data + value_at, after - value_at):
+                    put(out, data + run, at - run)
+                    put(out, SIXTEEN, 4)
+                    put_hash(out, &column.key, data + value_at, after - value_at)
+                    run = after
                 else:
                     put(out, data + run, at - run)
                     self._ask(number, data + value_at, after - value_at, out)
@@ -166,3 +175,4 @@ cdef class CompiledRowMasker:
 
 
 cdef Py_ssize_t LARGEST_MESSAGE = LARGEST
+cdef const unsigned char *SIXTEEN = b"\0\0\0\x10"

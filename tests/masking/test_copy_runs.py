@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from appliance.errors import ProtocolError
 from appliance.masking.copy_rows import CopyMasker, copy_masker
 from appliance.masking.maskers import Masker
-from appliance.masking.maskers_text import Constant, Partial
+from appliance.masking.maskers_text import Constant, HashText, Partial
 from appliance.masking.rows import IMPLEMENTATION
+from appliance.masking.types import Kind
 from appliance.sql.copy_options import CopyOptions
 
 OPTIONS = [
@@ -26,6 +27,7 @@ OPTIONS = [
     CopyOptions("csv", ",", "***", '"', '"', True),
     CopyOptions("csv", "*", "", "'", "'"),
     CopyOptions("csv", ";", "", '"', "\\"),
+    CopyOptions("csv", "a", "", "1", "1"),
     CopyOptions("csv", ",", "", '"', '"', force_quote=("a",)),
     CopyOptions("binary"),
 ]
@@ -38,7 +40,8 @@ def backwards(value: bytes) -> bytes | None:
 
 maskers = st.sampled_from(
     (None, None, backwards, Constant(None), Constant(b""), Constant(b"***"), Constant(b'a"\\,|\t'),
-     Partial("utf-8"), Partial("utf-8", True))
+     Partial("utf-8"), Partial("utf-8", True), HashText(b"k", "utf-8", Kind.TEXT, -1),
+     HashText(b"k" * 99, "latin-1", Kind.TEXT, 24), HashText(b"k", "utf-8", Kind.TEXT, 10))
 )  # fmt: skip
 texts = st.one_of(
     st.none(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import shutil
 import struct
 import subprocess
@@ -17,8 +18,9 @@ from hypothesis import strategies as st
 from appliance.errors import ProtocolError
 from appliance.masking import rows
 from appliance.masking.maskers import Masker
-from appliance.masking.maskers_text import Constant, Partial
+from appliance.masking.maskers_text import Constant, HashText, Partial
 from appliance.masking.rows_python import PythonRowMasker
+from appliance.masking.types import Kind
 
 IMPLEMENTATIONS: list[Callable[[Sequence[Masker | None]], Any]] = [PythonRowMasker]
 if rows.RowMasker is not PythonRowMasker:
@@ -36,7 +38,10 @@ def to_null(value: bytes) -> bytes | None:
 
 maskers = st.sampled_from(
     (None, None, reverse, to_null, Constant(None), Constant(b""), Constant(b"***"),
-     Constant(b"x" * 9000), Partial("utf-8"), Partial("utf-8", True), Partial("latin-1"))
+     Constant(b"x" * 9000), Partial("utf-8"), Partial("utf-8", True), Partial("latin-1"),
+     HashText(b"", "utf-8", Kind.TEXT, -1), HashText(b"k" * 32, "latin-1", Kind.TEXT, 20),
+     HashText(b"k" * 65, "utf-8", Kind.TEXT, 10), HashText(b"k", "utf-8", Kind.BPCHAR, 24),
+     HashText(b"k", None, Kind.TEXT, -1))
 )  # fmt: skip
 values = st.one_of(
     st.none(),
@@ -103,6 +108,17 @@ def test_damaged_rows_end_alike_in_both_and_never_beyond_the_message(
     assert all(one == found[0] for one in found)
     if not isinstance(found[0], str):
         assert found[0][1] <= size
+
+
+@each_implementation
+@pytest.mark.parametrize("key", [b"", b"k" * 32, b"k" * 64, b"k" * 65])
+def test_hashes_of_texts_of_any_length_are_those_of_hmac(make: Any, key: bytes) -> None:
+    masker = make([HashText(key, "utf-8", Kind.TEXT, -1)])
+    for size in (*range(130), 1000):
+        value = bytes(33 + i % 90 for i in range(size))
+        digest = hmac.new(key, b"text\0" + value, "sha256").hexdigest()
+        row = data_row([value])
+        assert masker.rows(memoryview(row), 0, len(row))[0] == data_row([digest[:16].encode()])
 
 
 @each_implementation
