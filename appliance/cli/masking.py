@@ -6,11 +6,13 @@ from typing import Any
 
 import click
 
-from appliance.cli._opened import opened
+from appliance.cli._opened import Opened, opened
 from appliance.cli._output import moment, print_json, print_table, visible
+from appliance.cli._workers import wait_for_workers
 from appliance.cli.masking_suggest import suggest
 from appliance.errors import NotFound
-from appliance.store import masking_coverage, targets
+from appliance.store import masking_coverage, masking_rules, snapshots, targets
+from appliance.store.actors import shell_actor
 from appliance.store.masking_coverage import DatabaseCoverage, RuleCoverage
 
 _MOST = 20  # columns of one rule in the list; show has all of them
@@ -70,6 +72,33 @@ def show(name: str, as_json: bool) -> None:
         ]
         print_table(("COLUMN", "TYPE", "PATTERN", "NOTE"), rows, "It means no column here.")
     _tell_notes((one,))
+
+
+@command.command()
+@click.argument("name")
+def forget(name: str) -> None:
+    """Forget what the rule NAME followed, and resolve it anew by names alone.
+
+    A rule follows a column through renames. After the target was restored into another server,
+    where other columns have taken its place, this says again what the rule means.
+    """
+    with opened() as found:
+        before = _meant(found, name)
+        masking_rules.forget(found.store, shell_actor(), found.now(), name)
+        after = _meant(found, name)
+        for column in sorted(before - after):
+            click.echo(f"no longer masked by {name}: {visible(column)}")
+        if before == after:
+            click.echo(f"{name} means the same columns as before")
+        wait_for_workers(found, snapshots.version(found.store), found.now())
+
+
+def _meant(found: Opened, name: str) -> set[str]:
+    rules = masking_coverage.of_rules(found.store)
+    one = next((one for one in rules if one.rule.name == name), None)
+    if one is None:
+        raise NotFound(f"no masking rule is called {name}", "see gatepost masking list")
+    return {f"{c.column} in {place.database}" for place in one.databases for c in place.columns}
 
 
 def _rows(one: RuleCoverage) -> list[tuple[str, ...]]:

@@ -115,6 +115,19 @@ def delete(store: Store, by: Actor, now: datetime, name: str) -> None:
         doing.decides("masking.delete", name, target=rule.target, rule=row.document)
 
 
+def forget(store: Store, by: Actor, now: datetime, name: str) -> int:
+    """Resolve a rule anew, by names alone; return how many columns it was remembered for.
+
+    For a target that was restored elsewhere: there the old OIDs mean other columns.
+    """
+    with change(store, by, now) as doing:
+        row = _row(name)
+        gone = ResolutionRow.delete().where(ResolutionRow.rule == row.id).execute()
+        doing.decides("masking.forget", name, target=row.target.name, columns=int(gone))
+        masking_resolutions.take_in_stored(doing, rule_of(row), is_checked=False)
+        return int(gone)
+
+
 def reorder(store: Store, by: Actor, now: datetime, wanted: tuple[str, ...]) -> bool:
     """Put the rules into this order; those not named follow in their present order."""
     with change(store, by, now) as doing:

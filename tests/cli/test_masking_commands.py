@@ -13,7 +13,7 @@ import pytest
 from appliance.__main__ import main
 from appliance.entities import MaskingRule
 from appliance.masking.values import Method
-from appliance.store import catalogs, masking_rules, targets
+from appliance.store import audit, catalogs, masking_rules, targets
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from appliance.store.targets import TargetSpec
@@ -122,9 +122,25 @@ def test_a_rule_with_many_columns_does_not_drown_the_others(store: Store, run: R
     assert "public.wide.c29" in run("masking", "show", "cards")[1]
 
 
+def test_forget_resolves_a_rule_by_names_alone(store: Store, run: Run) -> None:
+    masking_rules.create(store, BY, NOW, CARDS)
+    read(store, {"public.customers": (100, ("id", "card"))})
+    # the dump was restored elsewhere: its OIDs are other tables' here
+    read(store, {"public.orders": (100, ("id", "total")), "public.customers": (101, ("card",))})
+    assert "public.orders.total" in run("masking", "list")[1]
+    code, out, _ = run("masking", "forget", "cards")
+    assert (code, out) == (0, "no longer masked by cards: public.orders.total in shop\n")
+    listed = run("masking", "list")[1]
+    assert "public.orders.total" not in listed and "public.customers.card" in listed
+    (event,) = audit.find(store, action="masking.forget").items
+    assert (event.via, event.subject, event.detail["columns"]) == ("shell", "cards", 3)
+    assert "means the same columns as before" in run("masking", "forget", "cards")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("forget", "nosuch"), "no masking rule is called nosuch"),
         (("show", "nosuch"), "no masking rule is called nosuch"),
         (("list", "--target", "nosuch"), "no target is called nosuch"),
     ],
