@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.entities import SslMode, Target, UpstreamRole
 from appliance.errors import Conflict, GatepostError, Invalid
-from appliance.store import grants, identities, overview, targets
+from appliance.store import grants, identities, masking_rules, overview, targets
 from appliance.store.targets import TargetSpec
 from appliance.targets import Step, check, open_secret
 from web import connect
@@ -92,6 +92,7 @@ def detail(name: str) -> str:
         "targets/detail.html",
         target=target,
         grants=grants.find(store, target=name, size=200).items,
+        masking=masking_rules.find(store, target=name, size=200).items,
         use=overview.target_use(store, name),
         fresh="fresh" in request.args,
         identity_names=identities.all_names(store),
@@ -189,6 +190,7 @@ def ask_remove(name: str) -> str:
         "targets/remove.html",
         target=target,
         grants=grants.find(store, target=name, size=200).items,
+        masking=masking_rules.find(store, target=name, size=200).items,
         use=overview.target_use(store, name),
     )
 
@@ -197,7 +199,7 @@ def ask_remove(name: str) -> str:
 @may(ADMIN)
 def remove(name: str) -> BaseResponse:
     targets.delete(services().store, actor(), now(), name)
-    flash(f"Target {name} was removed with its grants. Records of its sessions stay.", "ok")
+    flash(f"Target {name} was removed with all rules about it. Records of its sessions stay.", "ok")
     return redirect(url_for("targets.page"), 303)
 
 
