@@ -47,7 +47,7 @@ def pip(*arguments: str, **environment: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=170,
+        timeout=280,
         env={**os.environ, **environment},
     )
     assert done.returncode == 0, done.stderr

@@ -79,17 +79,17 @@ def left_behind(folder: Path) -> list[str]:
     ]
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_the_check_walks_the_main_job_and_leaves_nothing(folder: Path) -> None:
     with demo(folder, "--check") as process:
-        said, _ = process.communicate(timeout=160)
+        said, _ = process.communicate(timeout=280)
     assert process.returncode == 0, said
     assert "FAIL" not in said
     assert said.count("\nok ") >= 22
     assert not left_behind(folder)
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_the_printed_lines_connect_and_ctrl_c_removes_everything(folder: Path) -> None:
     with demo(folder) as process:
         assert process.stdout is not None
@@ -130,7 +130,7 @@ def test_the_printed_lines_connect_and_ctrl_c_removes_everything(folder: Path) -
     assert not left_behind(folder)
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(300)
 def test_a_demo_that_was_killed_is_cleaned_up_by_the_next(folder: Path) -> None:
     with demo(folder) as process:
         assert process.stdout is not None
@@ -154,7 +154,7 @@ def test_a_directory_to_keep_must_be_new(folder: Path) -> None:
     (folder / "old").mkdir()
     (folder / "old" / "file").touch()
     with demo(folder, "--keep", str(folder / "old")) as process:
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "not empty" in said
     assert (folder / "old" / "file").exists()

@@ -49,6 +49,6 @@ def test_without_a_store_nobody_is_asked_and_who_waits_can_go(
                     state = approvals.get(gateway.store, request.id).state
                     return state is RequestState.CANCELLED
 
-                eventually(is_told, timeout=20, what="the end of the request")
+                eventually(is_told, what="the end of the request")
             (row,) = gateway.statements("-- second")
             assert (row["state"], row["sqlstate"]) == ("refused", "57P03")

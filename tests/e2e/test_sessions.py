@@ -237,11 +237,11 @@ def test_sessions_go_on_while_the_store_is_away_and_logins_are_refused(gateway: 
     with gateway.connect() as connection:
         connection.execute("SELECT 1")
         with locked(gateway):
-            refused = eventually(lambda: login_error(gateway), timeout=20, what="the refusal")
+            refused = eventually(lambda: login_error(gateway), what="the refusal")
             assert "store does not answer" in refused
             for number in range(20):
                 assert connection.execute(f"SELECT {number}").fetchone() == (number,)
-        eventually(lambda: not login_error(gateway), timeout=20, what="logins")
+        eventually(lambda: not login_error(gateway), what="logins")
         assert connection.execute("SELECT 'through it'").fetchone() == ("through it",)
     texts = {row["text"] for row in gateway.statements()}
     assert {f"SELECT {number}" for number in range(20)} <= texts
@@ -260,8 +260,8 @@ def test_a_store_away_for_too_long_refuses_what_nobody_could_decide(gateway: Gat
             return False
 
         with locked(gateway):
-            eventually(refused, timeout=20, what="the refusal")
-        eventually(lambda: not refused(), timeout=20, what="its end")
+            eventually(refused, what="the refusal")
+        eventually(lambda: not refused(), what="its end")
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
@@ -276,10 +276,10 @@ def test_a_store_on_postgresql_may_go_and_come_back(database: Database, tmp_path
             gateway.connect() as connection,
         ):
             server.kill()
-            refused = eventually(lambda: login_error(gateway), timeout=20, what="the refusal")
+            refused = eventually(lambda: login_error(gateway), what="the refusal")
             assert "store does not answer" in refused
             assert connection.execute("SELECT 'meanwhile'").fetchone() == ("meanwhile",)
             server.start()
-            eventually(lambda: not login_error(gateway), timeout=20, what="logins")
+            eventually(lambda: not login_error(gateway), what="logins")
             kills.request(gateway.store, ADMIN, now(), live_session(gateway))
             gateway.settle()

@@ -37,7 +37,7 @@ def test_a_starting_worker_without_its_store_says_so_and_then_serves(
                 gateway.connect(connect_timeout=5).close()
             return "its store does not answer yet" in str(raised.value)
 
-        eventually(refused, timeout=20)
+        eventually(refused)
         server.start()
         gateway.settle()
         with gateway.connect() as connection:

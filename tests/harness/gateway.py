@@ -92,7 +92,7 @@ class Gateway:
             alive = {w.pid: w.version for w in workers.live(self.store, datetime.now(UTC))}
             return all(alive.get(p.pid, -1) >= version for p in self.processes.values())
 
-        eventually(all_have_it, timeout=20, what="the workers' acknowledgement")
+        eventually(all_have_it, timeout=60, what="the workers' acknowledgement")
 
     def log(self, number: int = 1) -> str:
         return (self.config.data_dir / f"worker-{number}.log").read_text()
