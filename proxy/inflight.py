@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntEnum
 
 from proxy.decision import Decision
@@ -46,6 +46,7 @@ class InFlight:
     sqlstate = ""
     described: bytes | None = None
     max_rows = 0
+    is_planned = False  # it is known what happens to its rows; in a masked session none pass before
     is_noted = False  # its outcome is journaled: a refusal of what was held
     scrubs = False  # its errors and notices lose their values whatever its decision says
     released_rule = ""  # the rule whose hold an approval ended: it may run
@@ -79,6 +80,9 @@ class Queue:
 
     def __bool__(self) -> bool:
         return bool(self._items)
+
+    def __iter__(self) -> Iterator[InFlight]:
+        return iter(self._items)
 
     @property
     def head(self) -> InFlight | None:

@@ -26,6 +26,7 @@ class Masking:
     def plan(self, item: InFlight, message: bytes) -> ResultPlan | None:
         """Return what happens to the rows of a result that is announced; None = they pass."""
         judge = self._session.judge
+        item.is_planned = True
         if judge.masking is None:
             return None
         if message[0] == codes.COPY_OUT_RESPONSE:

@@ -57,6 +57,8 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
                 pos = start = after
                 continue
             if not head.own:
+                if session.screen.rules is not None and not head.is_planned:
+                    raise ProtocolError("upstream", "rows came that nothing had announced")
                 first = pos
                 while True:
                     pos = end

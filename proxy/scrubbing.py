@@ -102,9 +102,10 @@ class Screen:
             return True
         if head.kind in (Kind.SYNC, Kind.COPY_END):
             return self.reached
-        decision = _decision(head)
-        if decision is None:
-            return True
+        decisions = _decisions(head)
+        return not decisions or any(map(self._reaches, decisions))
+
+    def _reaches(self, decision: Decision) -> bool:
         if self.reached and any(map(_ends, decision.facts.statements)):
             return True
         return decision.mask is not None and decision.mask.scrubs_errors
@@ -122,12 +123,10 @@ class Screen:
         return key == "search_path" and _schemas(value) <= schemas
 
 
-def _decision(head: InFlight) -> Decision | None:
-    if head.portal is not None:
-        return head.portal.decision
-    if head.prepared is not None:
-        return head.prepared.decision
-    return head.decision
+def _decisions(head: InFlight) -> list[Decision]:
+    """Return what was decided about a message, and about what it names: by the rules of when."""
+    holders = (head, head.portal, head.prepared)
+    return [one.decision for one in holders if one is not None and one.decision is not None]
 
 
 def _ends(statement: Statement) -> bool:
@@ -203,9 +202,9 @@ def described(session: Session, head: InFlight, body: memoryview) -> bytes | Non
     """
     if session.screen.rules is None:
         return None
-    decision = _decision(head)
-    mask = decision.mask if decision is not None else None
-    if decision is not None and (mask is None or mask.outputs is not None):
+    decisions = _decisions(head)
+    masks = [decision.mask for decision in decisions if decision.mask is not None]
+    if decisions and all(mask.outputs is not None for mask in masks):
         return None
     return nameless(bytes(body))
 

@@ -197,7 +197,10 @@ class Session:
             self.tail += memoryview(data)[used:]
 
     def follow_rules(self, rules: MaskRules | None) -> None:
-        """Mask by these rules from now on."""
+        """Mask by these rules from now on; what is on its way was sent by those of before."""
+        if self.screen.rules is None:
+            for item in self.queue:
+                item.is_planned = True
         self.screen.follow(rules)
 
     def write_outcomes(self) -> None:
@@ -338,7 +341,7 @@ class Session:
         """Note how a statement ended; it is journaled right after the client has its answer."""
         duration_ms = (time.monotonic() - item.started) * 1000 if item.started else 0.0
         bytes_out = item.bytes_out
-        masked = recorded_text.masked(self.judge, item) if self.is_masked else ()
+        masked = recorded_text.masked(self.judge, item) if item.plan or self.is_masked else ()
         recorder = self.recorder
         self.outcomes.append(
             lambda: recorder.outcome(

@@ -298,3 +298,15 @@ def test_every_scrubbed_error_is_a_whole_message(tmp_path: Path) -> None:
     reach(send(play, query("select f()"))).target(b"E\0\0\0\x05\0", IDLE)
     body = told(play)
     assert parse_error_response(body[5 : 1 + int.from_bytes(body[1:5], "big")]).sqlstate == "P0001"
+
+
+def test_rows_that_nothing_announced_reach_no_masked_session(tmp_path: Path) -> None:
+    row = backend.DataRow((SECRET.encode(),))
+    play = masked(tmp_path / "a")
+    with pytest.raises(ProtocolError):
+        play.client(query("select 1")).target(row)
+    assert not told(play)
+    late = Play(tmp_path / "b")  # the rule came while the rows were on their way
+    late.client(query("select 1"))
+    late.session.follow_rules(Rules())  # type: ignore[arg-type]  # what of rules decides here
+    assert late.target(row).received() == [row]
