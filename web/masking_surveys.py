@@ -6,8 +6,8 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from flask import current_app
 from flask.sansio.blueprints import BlueprintSetupState
@@ -23,11 +23,12 @@ from appliance.sealing import masking_key
 from appliance.sql.catalog import Catalog, Relation
 from appliance.store import catalogs
 from appliance.targets import load_catalog, open_secret
-from appliance.targets.sampling import Sample, Wanted, sample
+from appliance.targets.sampling import Wanted, sample
 from web.services import now, off_loop, services
 
 EXTENSION = "gatepost_masking"
 _KEPT = 16  # surveys; each holds a catalog
+_REMEMBERED = timedelta(minutes=15)  # what values looked like: words and counts
 _SHOWN = 3  # values of a column in a masked sample
 _LONGEST = 60  # characters of a masked value on a page
 
@@ -53,12 +54,26 @@ class Read:
         return sum(1 for seen in self.columns.values() for one in seen if one.live is not None)
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a look at values found: counts and words, no value.
+
+    ``failed``: (relation, why) of what could not be read; ``unseen``: how many were not reached.
+    """
+
+    at: datetime
+    columns: tuple[Seen, ...]
+    failed: tuple[tuple[str, str], ...]
+    unseen: int
+
+
 class Surveys:
     """The surveys of the application's targets."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[tuple[str, str], tuple[str, int, Read]] = OrderedDict()
         self._looked_at: set[tuple[str, str]] = set()
+        self._found: dict[tuple[str, str], Found] = {}
 
     def get(self, snapshot: Snapshot, target: Target, database: str) -> Read | None:
         """Return what is known of a database's columns; None = its catalog was never read."""
@@ -92,6 +107,25 @@ class Surveys:
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return read
+
+    def remember(self, read: Read, found: Found) -> None:
+        """Keep what values looked like for a while, so that it can be accepted step by step."""
+        self._found[read.target.name, read.database] = found
+
+    def found(self, read: Read, now: datetime) -> Found | None:
+        """Return what values looked like not long ago, without what has a rule by now."""
+        found = self._found.get((read.target.name, read.database))
+        if found is None or not timedelta() <= now - found.at <= _REMEMBERED:
+            return None
+        present = {seen.place: seen for columns in read.columns.values() for seen in columns}
+        left = tuple(
+            seen
+            for seen in found.columns
+            if seen.place in present
+            and present[seen.place].live is None
+            and present[seen.place].name == seen.name
+        )
+        return replace(found, columns=left)
 
     @contextmanager
     def alone(self, read: Read) -> Iterator[None]:
@@ -148,19 +182,26 @@ def read_catalog(target: Target, database: str) -> bool:
     return catalogs.put(services().store, now(), target.name, database, catalog.to_json())
 
 
-def look_at_values(read: Read) -> tuple[list[Seen], Sample]:
+def found_before(read: Read) -> Found | None:
+    """Return what values looked like not long ago, None where nobody looked."""
+    return _surveys().found(read, now())
+
+
+def look_at_values(read: Read) -> Found:
     """Return what a sample says is uncovered, with what could not be read.
 
     The values end here: what comes back holds counts and words. Raises: Unreachable, Conflict.
     """
-    wanted = [
-        Wanted(relation.oid, relation.kind, columns)
-        for relation, columns in read.survey.to_look_at()
-    ]
+    survey = read.survey
+    wanted = [Wanted(one.oid, one.kind, columns) for one, columns in survey.to_look_at()]
     with _surveys().alone(read):
         seen = sample(read.target, read.database, _secret(read.target), wanted)
-    found = off_loop(lambda: read.survey.uncovered(seen.values))
-    return found, Sample({}, seen.failed, seen.unseen)
+    columns = off_loop(lambda: tuple(survey.uncovered(seen.values)))
+    relations = ((survey.catalog.by_oid(oid), why) for oid, why in seen.failed.items())
+    failed = tuple((seen_as(one), why) for one, why in relations if one is not None)
+    found = Found(now(), columns, failed, len(seen.unseen))
+    _surveys().remember(read, found)
+    return found
 
 
 def masked_samples(read: Read, relation: Relation, columns: Sequence[Seen]) -> dict[int, list[str]]:

@@ -21,7 +21,14 @@ from web.access import ADMIN, AUDITOR, may
 from web.forms import read_form
 from web.forms import sentence as error_sentence
 from web.masking_form import exempted
-from web.masking_surveys import Read, databases, survey_of
+from web.masking_surveys import (
+    Found,
+    Read,
+    databases,
+    found_before,
+    look_at_values,
+    survey_of,
+)
 from web.services import now, services
 from web.viewer import actor
 
@@ -56,18 +63,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a database's columns look like. ``by_values``: after looking at some of them.
+    """What a database's columns look like. ``by_values``: what a look at some of them found.
 
-    ``failed``: (relation, why) of what could not be read; ``unseen``: how many were not reached.
+    ``more``: columns for which the page has no room.
     """
 
     place: Place
     tables: list[tuple[str, list[Seen]]]
-    by_values: bool = False
-    failed: tuple[tuple[str, str], ...] = ()
-    unseen: int = 0
+    by_values: Found | None = None
     problem: str = ""
-    more: int = 0  # columns for which the page has no room
+    more: int = 0
 
     @property
     def count(self) -> int:
@@ -148,7 +153,7 @@ def accept() -> BaseResponse:
         raise NotFound(f"no target is called {target[:60]}")
     picks = _picks(form.value("only"), form.value("table"), form.is_on("all"))
     exempt = exempted(form.value("exempt"), snapshot.identities)
-    there = url_for("masking.uncovered", _anchor=f"on-{target}")
+    there = url_for("masking.uncovered")
     if form.value("back") == "tree":
         there = url_for("masking_columns.tree", name=target)
     if not picks:
@@ -210,25 +215,22 @@ def _place(snapshot: Snapshot, target: str, database: str) -> Place:
 
 
 def _looked(place: Place) -> Looked:
-    found = place.read.uncovered if place.read else ()
-    return Looked(place, _by_table(found), more=max(0, len(found) - _MOST_SHOWN))
+    """Return what is known: by values where somebody looked at them just now, else by names."""
+    if place.read is None:
+        return Looked(place, [])
+    found = found_before(place.read)
+    columns = place.read.uncovered if found is None else found.columns
+    return Looked(place, _by_table(columns), found, more=max(0, len(columns) - _MOST_SHOWN))
 
 
 def _by_values(place: Place) -> Looked:
     if place.read is None:
         return replace(_looked(place), problem="Its catalog was not read yet: read it first.")
     try:
-        found, sample = masking_surveys.look_at_values(place.read)
+        look_at_values(place.read)
     except GatepostError as error:
         return replace(_looked(place), problem=error_sentence(error))
-    catalog = place.read.survey.catalog
-    failed = []
-    for oid, why in sample.failed.items():
-        relation = catalog.by_oid(oid)
-        if relation is not None:
-            failed.append((masking_surveys.seen_as(relation), why))
-    more = max(0, len(found) - _MOST_SHOWN)
-    return Looked(place, _by_table(found), True, tuple(failed), len(sample.unseen), more=more)
+    return _looked(place)
 
 
 def _by_table(columns: Sequence[Seen]) -> list[tuple[str, list[Seen]]]:
