@@ -14,7 +14,7 @@ An attack is one statement, a list of steps, or a mapping with ``run``, ``messag
 ``control_as``  what an exempt person runs instead, to show that the value is there to be seen
 ``reset``   the database is made anew afterwards
 
-A statement may say ``<<TEXT*N>>``: TEXT, N times. ``:database`` is the attacked database's name.
+A statement may say ``<<TEXT*N>>``: TEXT, N times. ``:database`` and its like: lab.filled.
 Steps: a statement; {owner: statements} straight on the target; {copy: COPY … FROM STDIN, data: …};
 {mask: schema.table.column} hides one more column.
 """
@@ -87,6 +87,9 @@ def read(path: Path) -> list[Attack]:
         for name, given in attacks.items()
         for attack in _attacks(name, given, section, usual)
     ]
+
+
+CONTRIBUTED = FOLDER / "contrib-attacks.yaml"
 
 
 def files() -> list[Path]:

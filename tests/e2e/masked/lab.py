@@ -13,7 +13,13 @@ from typing import Any
 import psycopg
 import yaml
 
-from appliance.embedded import Installation, PostgresServer, ServerOptions
+from appliance.embedded import (
+    SUPERUSER,
+    Installation,
+    PostgresServer,
+    ServerOptions,
+    temporary_directory,
+)
 from appliance.entities import MaskingRule, MaskMode
 from appliance.masking.values import Method
 from appliance.store import masking_rules, targets
@@ -24,7 +30,7 @@ from tests.e2e.masked.wire import Door, Player, Straight, TapedClient
 from tests.e2e.raw import ErrorCame
 from tests.harness.canaries import Canaries
 from tests.harness.gateway import ADMIN, ANA, CI, Gateway, running_gateway
-from tests.harness.postgres import Database, fresh_database, running_server
+from tests.harness.postgres import Database, fresh_database
 from tests.harness.relay import Relay
 
 SCHEMA = (FOLDER / "schema.sql").read_text()
@@ -195,10 +201,8 @@ class Lab:
         added: list[str] = []
 
         def owner(text: str) -> list[tuple[object, ...]]:
-            text = text.replace(":database", database.name)
-            cursor = self._owner(database, attack.role).execute(
-                text.replace(":owner", database.owner.name).encode()
-            )
+            kept = self._owner(database, attack.role)
+            cursor = kept.execute(filled(text, database).encode())
             return cursor.fetchall() if cursor.description else []
 
         try:
@@ -284,7 +288,7 @@ class Played:
             if isinstance(step, dict) and "mask" in step:
                 self.mask(step["mask"])
             elif isinstance(step, str):
-                player.step(step.replace(":database", self.database.name), attack.by)
+                player.step(filled(step, self.database), attack.by)
             else:
                 player.step(step, attack.by)
         if attack.messages:
@@ -299,6 +303,21 @@ class Played:
             self.lab.mask(_rule(name, "redact", [column]))
             self.added.append(name)
             self.lab.gateway.settle()
+
+
+def filled(text: str, database: Database) -> str:
+    """Return a text with what is known only now: names, the superuser's way to the server."""
+    server = database.server
+    for word, value in (
+        (":conninfo", server.dsn(database.name)),
+        (":database", database.name),
+        (":owner", database.owner.name),
+        (":port", str(server.port)),
+        (":user", SUPERUSER),
+        (":password", server.password),
+    ):
+        text = text.replace(word, value)
+    return text
 
 
 def _rule(name: str, method: str, columns: list[str], mode: str = "lenient") -> MaskingRule:
@@ -316,14 +335,28 @@ def _rule(name: str, method: str, columns: list[str], mode: str = "lenient") -> 
 
 @contextlib.contextmanager
 def running_lab(
-    directory: Path, programs: Installation, *, with_gateway: bool = True
+    directory: Path,
+    programs: Installation,
+    *,
+    with_gateway: bool = True,
+    contributed: Installation | None = None,
 ) -> Iterator[Lab]:
-    """Run a target of its own and, unless it is to be tried without, a gateway that masks."""
-    options = ServerOptions(settings=_SETTINGS)
+    """Run a target of its own and, unless it is to be tried without, a gateway that masks.
+
+    ``contributed``: another PostgreSQL to run, with the extensions of contrib.sql.
+    """
+    settings = _SETTINGS
+    if contributed is not None:
+        settings = settings | {"shared_preload_libraries": "pg_stat_statements"}
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running_server(18, options))
+        server = stack.enter_context(
+            PostgresServer(contributed or programs, temporary_directory(), ServerOptions(settings))
+        )
         database = stack.enter_context(fresh_database(server))
         database.run(SCHEMA)
+        if contributed is not None:
+            with server.connect(database.name) as admin:
+                admin.execute((FOLDER / "contrib.sql").read_bytes())
         gateway = None
         if with_gateway:
             gateway = stack.enter_context(running_gateway(database, directory))
