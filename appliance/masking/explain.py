@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from appliance.entities import Identity, Snapshot, Target
 from appliance.masking.mask_set import MaskRules, MaskSet
-from appliance.masking.texts import MASKING, Masked, TextMasks
+from appliance.masking.plan import NO_RULE
+from appliance.masking.texts import Masked, TextMasks
 from appliance.masking.values import ColumnMask, MaskPlan, Method, OutputPlan
 from appliance.sql.catalog import Catalog, Relation
 from appliance.sql.facts import Facts, NameContext
@@ -79,14 +80,23 @@ def _outputs(
 
 def _output(output: OutputPlan, sources: frozenset[ColumnId], catalog: Catalog) -> ExplainedOutput:
     columns = tuple(dict.fromkeys(mask.column for mask in output.masks))
-    rules = tuple(dict.fromkeys(mask.rule for mask in output.masks))
+    known = [mask for mask in output.masks if mask.rule != NO_RULE]
+    code = tuple(mask.column for mask in output.masks if mask.rule == NO_RULE)
     method = method_of(output.masks, is_plain=output.is_plain)
     through = _through(sources, catalog)
+    said = _and(tuple(dict.fromkeys(mask.column for mask in known))) if known else ""
+    rules = _and(tuple(dict.fromkeys(mask.rule for mask in known))) if known else ""
     if output.is_plain:
-        how = f"{columns[0]}{through}, masked by {rules[0]} ({method})"
+        how = f"{said}{through}, masked by {rules} ({method})"
+    elif not code:
+        how = f"computed from {said}{through}, replaced whole by {rules}"
     else:
-        how = f"computed from {_and(columns)}{through}, replaced whole by {_and(rules)}"
-    return ExplainedOutput(output.name, columns, rules[0], method.value, how)
+        how = (
+            f"holds what {_and(code)} gives, which may be masked values: replaced whole "
+            "unless an admin lists it under safe_functions"
+        )
+        how = f"computed from {said}{through}, and {how}" if said else how
+    return ExplainedOutput(output.name, columns, output.masks[0].rule, method.value, how)
 
 
 def _every(masked: Masked, masks: MaskSet) -> ExplainedOutput:
@@ -99,7 +109,7 @@ def _every(masked: Masked, masks: MaskSet) -> ExplainedOutput:
     return ExplainedOutput(
         EVERY_OUTPUT,
         tuple(dict.fromkeys(mask.column for mask in found)),
-        found[0].rule if found else MASKING,
+        found[0].rule if found else NO_RULE,
         Method.REDACT.value,
         f"{why}{known}, so every output is replaced whole",
     )

@@ -13,6 +13,8 @@ from typing import Protocol
 from appliance.masking.values import ColumnMask, MaskPlan, Method, OutputPlan
 from appliance.sql.taint import ColumnId, Lineage, Taint
 
+NO_RULE = "builtin:masking"  # what is named where no masking rule is to blame
+
 
 class Masks(Protocol):
     """What one identity's rules say about a database's columns."""
@@ -118,7 +120,7 @@ class _Planner:
         own = {self._masks.column(*at) for at in (value.plain, value.origin) if at and at[0]}
         plain = not opaque and value.plain is not None and len(masks) == 1 and masks[0] in own
         if opaque:
-            masks += (ColumnMask("opaque code", Method.NULL, sorted(opaque)[0]),)
+            masks += (ColumnMask(NO_RULE, Method.NULL, sorted(opaque)[0]),)
         return OutputPlan(name, masks, plain, value.origin)
 
     def _of(self, columns: Iterable[ColumnId]) -> tuple[ColumnMask, ...]:

@@ -36,6 +36,7 @@ KNOWN = catalog(
         "public.orders": (20003, ("id", "total")),
     },
     schemas=["public"],
+    functions=[["public", "code", 1, "plpgsql", "v", None, None, None, None, None, 30000, False]],
     views=[
         [20001, " SELECT id,\n    card_number AS card\n   FROM public.customers;"],
         [20002, " SELECT card,\n    id AS n\n   FROM public.v_cards;"],
@@ -96,6 +97,17 @@ def test_several_columns_and_rules_are_all_named() -> None:
         "computed from public.customers.card_number and public.customers.email, "
         "replaced whole by card-numbers and emails"
     )
+
+
+def test_code_that_nobody_has_read_is_named_until_an_admin_trusts_it() -> None:
+    text = "SELECT code(id) AS c, id FROM customers"
+    (mask,) = tried(text).masks
+    assert (mask.output, mask.columns, mask.rule) == ("c", ("public.code",), "builtin:masking")
+    assert mask.how.startswith("holds what public.code gives, which may be masked values: ")
+    (mask,) = tried("SELECT code(id) || card_number AS c FROM customers").masks
+    assert mask.rule == "card-numbers"
+    assert mask.how.startswith("computed from public.customers.card_number, and holds what ")
+    assert tried(text, target=replace(SHOP, safe_functions=("public.code",))).masks == ()
 
 
 def test_what_is_not_masked_is_not_listed() -> None:
