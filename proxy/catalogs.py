@@ -11,6 +11,7 @@ from gevent.event import AsyncResult
 
 from appliance.entities import Target
 from appliance.errors import GatepostError
+from appliance.masking.texts import MaskSets
 from appliance.sql.catalog import Catalog
 from proxy.decision import CatalogBox
 
@@ -23,12 +24,15 @@ _MAX_AGE_S = 60.0  # what others change on the target is seen by then at the lat
 class Catalogs:
     """One box per target database; ``load`` blocks and is called in the thread pool.
 
-    ``follow`` waits: it lets rules mean what they mean in what was read, before that is used. Else
-    a column that a rule has just found could be given another name, and be lost, by the next.
+    ``follow`` waits: it lets rules mean what they mean in what was read, before that is used, and
+    returns the masks. Else a column that a rule has just found could be given another name, and be
+    lost, by the next.
     """
 
     def __init__(
-        self, load: Callable[[Target, str], Catalog], follow: Callable[[], None] | None = None
+        self,
+        load: Callable[[Target, str], Catalog],
+        follow: Callable[[Target, str, Catalog], MaskSets],
     ) -> None:
         self._load = load
         self._follow = follow
@@ -70,9 +74,8 @@ class Catalogs:
         try:
             pool = gevent.get_hub().threadpool
             catalog = pool.apply(self._load, (target, database))
-            if self._follow is not None:
-                self._follow()
-            box.catalog = catalog
+            masks = self._follow(target, database, catalog)
+            box.catalog, box.masks = catalog, masks
             box.generation += 1
             box.is_lost = False
         except GatepostError as error:

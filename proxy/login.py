@@ -23,7 +23,7 @@ from appliance.policy.verdict import Verdict
 from appliance.policy.wording import PROFILE, refusal_text
 from appliance.recording.recorder import SessionRecorder, SessionStart, new_session_id
 from appliance.sql.resolve import setting_facts
-from proxy import asking, startup, startup_settings
+from proxy import asking, mask_building, startup, startup_settings
 from proxy.arrival import Arrival, Left, is_in
 from proxy.client_auth import AuthFailed, AwaitOutside, LoginWay, Proved, scram_way
 from proxy.connection import Connection
@@ -186,7 +186,7 @@ class Login:
 
     def _open(self, admission: Admission, received: startup.StartupReceived) -> bool:
         worker, request = self._worker, admission.request
-        refused = self._judge_settings(admission)
+        refused = self._judge_settings(admission) or self._judge_replication(admission)
         if refused is not None:
             self._refuse(request, refused)
             return False
@@ -206,6 +206,7 @@ class Login:
             self._note(request, f"target: {upstream.message}", upstream.sqlstate)
             self._fatal(upstream.sqlstate, upstream.message, upstream.hint, upstream.detail)
             return False
+        self._know_masks(admission)
         try:
             connection = self._begin(admission, upstream, received)
         except JournalUnavailable:
@@ -221,6 +222,31 @@ class Login:
             raise
         connection.start()
         return True
+
+    def _know_masks(self, admission: Admission) -> None:
+        """Have the catalog read that masks are looked for in, so that the first statement runs."""
+        worker = self._worker
+        rules = worker.precedents(Subject.of(admission)).masking
+        if rules is None:
+            return
+        box = worker.catalogs.box(admission.target, admission.database)
+        if box.catalog is None:
+            worker.catalogs.refresh(admission.target, admission.database)
+        mask_building.ensure(box, (rules,), worker.run_blocking)
+
+    def _judge_replication(self, admission: Admission) -> Refused | None:
+        """Refuse what would be sent the write-ahead log, in which nothing can be masked."""
+        request = admission.request
+        if not request.replication or (
+            self._worker.precedents(Subject.of(admission)).masking is None
+        ):
+            return None
+        return Refused(
+            "28000",
+            "gatepost: replication would show columns that are masked for you",
+            "Ask an admin of Gatepost to exempt you from the masking rules of this target.",
+            "replication by an identity with masks",
+        )
 
     def _judge_settings(self, admission: Admission) -> Refused | None:
         """Judge every start-up parameter as the SET that it is, before the target is reached."""

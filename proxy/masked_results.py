@@ -85,7 +85,9 @@ def columns_plan(
     for at, field in enumerate(fields):
         columns: tuple[ColumnMask, ...] = (_NOBODY_KNOWS,)
         plain = False
-        if masks is not None and catalog is not None and decision is not None:
+        if decision is not None and decision.mask is None and not field.table_oid:
+            columns = ()  # it names no data and runs no code: also where no catalog is known
+        elif masks is not None and catalog is not None and decision is not None:
             output = _output(mask, at, len(fields))
             columns, plain = _column(output, field, decision, masks, catalog)
         if not columns:

@@ -22,6 +22,7 @@ from appliance.hours import closed_rules
 from appliance.identity.login import Refused, renew
 from appliance.identity.scram import KeyCache
 from appliance.masking.mask_set import MaskRules
+from appliance.masking.texts import MaskSets
 from appliance.policy.engine import Policy
 from appliance.policy.rules import Rulebook
 from appliance.policy.subject import Subject
@@ -33,6 +34,7 @@ from appliance.store import catalogs as stored_catalogs
 from appliance.store import snapshots
 from appliance.store.database import Store
 from appliance.targets.estimate import Estimator
+from proxy import mask_building
 from proxy.arrival import is_in
 from proxy.cache import Room
 from proxy.cancel import CancelBus, CancelKeys, bus_directory
@@ -259,7 +261,10 @@ class Worker:
         """Decide by what is stored now; waits (call it in a greenlet). Raises StoreUnavailable."""
         version = self.run_blocking(snapshots.version, self.store)
         if version != self.snapshot.version:
-            self.adopt(self.run_blocking(snapshots.load, self.store, self.clock.now()))
+            snapshot = self.run_blocking(snapshots.load, self.store, self.clock.now())
+            connections = list(self.sessions.values())
+            mask_building.of_snapshot(connections, self.catalogs, snapshot, self.run_blocking)
+            self.adopt(snapshot)
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Decide by a newer snapshot from now on; sessions that it does not allow end."""
@@ -312,10 +317,13 @@ class Worker:
             log.warning("a target's catalog could not be stored", target=target.name)
         return catalog
 
-    def _follow_catalog(self) -> None:
+    def _follow_catalog(self, target: Target, database: str, catalog: Catalog) -> MaskSets:
         """Adopt what masking rules have found in a catalog that was just stored; waits."""
         with suppress(StoreUnavailable):
             self.catch_up()
+        connections = list(self.sessions.values())
+        build = mask_building.of_catalog(connections, target, database, catalog)
+        return self.run_blocking(build)
 
     # -- the loop ------------------------------------------------------------------------------
 
