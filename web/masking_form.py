@@ -13,7 +13,7 @@ from appliance.masking.examples import example
 from appliance.masking.maskers import preview, why_not
 from appliance.masking.resolving import resolve
 from appliance.masking.sensitive import Kind
-from appliance.masking.sentences import Audience, Piece, audience, sentence
+from appliance.masking.sentences import Audience, Piece, audience, reaching, sentence
 from appliance.masking.survey import Seen
 from appliance.masking.values import ColumnMask, Method
 from appliance.store import masking_rules
@@ -144,7 +144,13 @@ def words_of(form: Form, snapshot: Snapshot) -> Words | None:
         matched = (matched or 0) + len(found)
         room = _MOST_PREVIEWED - len(previews)
         previews += [_previewed(rule, seen, read) for seen in found[:room]]
-    return Words(sentence(rule), audience(snapshot, rule, now()), previews, matched, problem)
+    return Words(
+        sentence(rule),
+        audience(rule, reaching(snapshot, rule.target, now())),
+        previews,
+        matched,
+        problem,
+    )
 
 
 def example_of(type_name: str, kind: str, method: str) -> str | None:

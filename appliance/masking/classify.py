@@ -5,6 +5,7 @@ Values are looked at and forgotten: what comes back holds counts and words, none
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ _SOME = 0.1  # of long texts, for what stands in them
 _LONGEST = 4096  # characters of a value that are looked at
 _KEYS = 200  # of a column's documents
 _DEPTH = 6
+_WORD = re.compile(r"[A-Za-z_][A-Za-z_]{0,29}\d?")
 # How many different values must pass before the values alone are believed.
 _LEAST = {
     Kind.SECRET: 1,
@@ -188,15 +190,26 @@ def _documents(column: ColumnFacts, values: list[str]) -> list[Any] | None:
 
 
 def _in_documents(column: ColumnFacts, documents: list[Any]) -> Finding | None:
-    """Return the most certain of what stands under the keys of the documents."""
+    """Return the most certain of what stands under the keys of the documents, or is their keys.
+
+    A key can be a value too (documents by e-mail address): it is named only where it is one of
+    the words that are looked for in columns' names.
+    """
+    by_key = _by_key(documents)
+    looked = [(_said_key(key), key, values) for key, values in by_key.items()]
+    looked.append(("its keys", "", list(by_key)))
     found: Finding | None = None
-    for key, values in _by_key(documents).items():
-        inner = ColumnFacts(column.table, key, "text", tuple(values))
-        suggestion = classify(inner)
+    for said, key, values in looked:
+        suggestion = classify(ColumnFacts(column.table, key, "text", tuple(values)))
         if suggestion is not None and (found is None or suggestion.confidence > found.confidence):
-            said = f"under the key {key[:40]!r}: {suggestion.evidence}"
-            found = Finding(suggestion.kind, suggestion.confidence, said, is_part=True)
+            evidence = f"{said}: {suggestion.evidence}"
+            found = Finding(suggestion.kind, suggestion.confidence, evidence, is_part=True)
     return found
+
+
+def _said_key(key: str) -> str:
+    is_known = _WORD.fullmatch(key) is not None and by_name(ColumnFacts("", key, "text"))
+    return f"under the key {key!r}" if is_known else "under a key"
 
 
 def _by_key(documents: Iterable[Any]) -> Mapping[str, list[str]]:

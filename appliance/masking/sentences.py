@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from appliance.entities import IdentityKind, MaskingRule, MaskMode, Snapshot, who_matches
+from appliance.entities import Identity, IdentityKind, MaskingRule, MaskMode, Snapshot, who_matches
 from appliance.masking.values import Method
 
 Piece = tuple[str, bool]
@@ -74,20 +74,26 @@ def who_words(word: str) -> str:
     return f"group {name}" if kind == "group" else name or word
 
 
-def audience(snapshot: Snapshot, rule: MaskingRule, now: datetime) -> Audience:
-    """Return who holds a live grant on the rule's target, by whether the rule bites them."""
-    grants = [
-        grant
+def reaching(snapshot: Snapshot, target: str, now: datetime) -> tuple[Identity, ...]:
+    """Return the identities that hold a live grant on a target, by name."""
+    who = {
+        grant.who
         for grant in snapshot.grants
-        if grant.target == rule.target and (grant.expires_at is None or now < grant.expires_at)
-    ]
+        if grant.target == target and (grant.expires_at is None or now < grant.expires_at)
+    }
+    found = (
+        identity
+        for identity in snapshot.identities.values()
+        if identity.is_active(now) and any(who_matches(word, identity) for word in who)
+    )
+    return tuple(sorted(found, key=lambda one: one.name))
+
+
+def audience(rule: MaskingRule, identities: Iterable[Identity]) -> Audience:
+    """Return which of the identities a rule bites, and which are exempt from it."""
     masked: list[str] = []
     exempt: list[str] = []
-    for identity in sorted(snapshot.identities.values(), key=lambda one: one.name):
-        if not identity.is_active(now):
-            continue
-        if not any(who_matches(grant.who, identity) for grant in grants):
-            continue
+    for identity in identities:
         is_exempt = any(who_matches(word, identity) for word in rule.exempt)
         (exempt if is_exempt else masked).append(identity.name)
     return Audience(tuple(masked), tuple(exempt))

@@ -41,6 +41,7 @@ _NO_DOMAIN = frozenset(
     ("png", "jpg", "jpeg", "gif", "svg", "webp", "pdf", "js", "css", "html", "json", "local")
 )
 _PHONE_MARKS = re.compile(r"[+(]?[\d\s().\-/xX+]{6,24}", re.ASCII)
+_LONGEST_IBAN = 42  # 34 characters in groups of four
 _US_PHONE = re.compile(r"(?:\(\d{3}\) ?|\d{3}[-. ])\d{3}[-. ]\d{4}", re.ASCII)
 _SECRETS = tuple(
     (re.compile(pattern), words)
@@ -138,7 +139,7 @@ def may_be_phone(value: str) -> bool:
 
 def is_iban(value: str) -> bool:
     """Return whether it is an IBAN by its country's form and its check digits."""
-    return iban.is_valid(value, check_country=False)
+    return len(value) <= _LONGEST_IBAN and iban.is_valid(value, check_country=False)
 
 
 def secret(value: str) -> str:

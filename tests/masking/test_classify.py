@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stdnum import luhn
 from stdnum.no import fodselsnummer
 
@@ -269,6 +271,23 @@ def test_numbers_of_cards_that_fail_luhn_are_a_weak_suggestion_by_name_alone() -
     assert look("reference", values=values) is None
 
 
+def test_a_key_of_a_document_that_is_a_value_is_not_named() -> None:
+    by_mail = [f'{{"ada{n}@example.net": {{"phone": "+47 400 12 34{n}"}}}}' for n in range(5)]
+    found = look("members", "jsonb", by_mail)
+    assert found is not None and found.kind is Kind.PHONE
+    assert found.evidence.startswith("under the key 'phone': 5 of 5 values")
+    flat = [f'{{"ada{n}@example.net": {n}}}' for n in range(5)]
+    found = look("scores", "jsonb", flat)
+    assert found is not None and found.kind is Kind.EMAIL
+    assert found.evidence == "its keys: 5 of 5 values are e-mail addresses"
+    once = [
+        '{"AdaBerg": "ada@example.net", "BoDahl": "bo@example.net"}',
+        '{"Cy": "cy@example.net"}',
+    ]
+    found = look("people", "jsonb", once)
+    assert found is None or "AdaBerg" not in found.evidence
+
+
 def test_repeated_values_count_once() -> None:
     assert look("x", values=[card()] * 20) is None
 
@@ -278,6 +297,30 @@ def test_nothing_is_said_of_values_that_nobody_can_read() -> None:
     deep = "[" * 50 + "]" * 50
     assert look("payload", "jsonb", [deep, '{"a": ' * 30 + "1" + "}" * 30]) is None
     assert look("x", values=["@" * 5000, "+" * 5000, "1-" * 5000]) is None
+
+
+_TYPES = ("text", "_text", "varchar", "jsonb", "json", "int8", "numeric", "inet", "date", "uuid")
+_NAMES = ("x", "email", "card_number", "ssn", "phone", "iban", "password", "birth_date", "notes")
+
+
+@given(
+    st.sampled_from(_NAMES) | st.text(max_size=30),
+    st.sampled_from(_TYPES),
+    st.none() | st.lists(st.text(max_size=60) | st.text("0123456789 -+.@{}[]:a", max_size=40)),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_name_or_value_ends_it_and_no_value_comes_out(
+    name: str, type_name: str, values: list[str] | None
+) -> None:
+    found = look(name, type_name, values)
+    for value in values or ():
+        if found is not None and len(value) > 12 and value.strip() == value:
+            assert value not in found.evidence
+
+
+def test_very_long_values_are_looked_at_in_part() -> None:
+    for filling in ("a", "A1", "9", "1 ", "a@b.", "é", "\x00", "{", "[", "://:@"):
+        assert look("x", values=[filling * (50_000 // len(filling))] * 3) is None
 
 
 def test_only_types_that_can_hold_it_are_worth_a_look() -> None:

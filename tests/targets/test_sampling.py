@@ -109,6 +109,14 @@ def test_large_tables_are_read_at_a_few_pages_and_large_values_not_at_all(
     assert all(f"LIMIT {ROWS}" in line for line in queries)
 
 
+def test_an_older_server_is_read_too(database16: Database) -> None:
+    database16.run(
+        "CREATE TABLE public.t (a text, b text[]); INSERT INTO public.t VALUES ('x', '{y}')"
+    )
+    catalog, seen = look(database16, "t")
+    assert (values(catalog, seen, "t"), values(catalog, seen, "t", 2)) == (("x",), ('["y"]',))
+
+
 def test_no_time_left_is_said_and_nothing_is_written(database: Database) -> None:
     database.run("CREATE TABLE public.t (a text); GRANT ALL ON public.t TO PUBLIC")
     catalog, seen = look(database, "t", budget_s=-1)

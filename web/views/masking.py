@@ -12,7 +12,7 @@ from appliance.entities import MaskingRule, Snapshot, Target
 from appliance.errors import GatepostError, NotFound
 from appliance.masking.accepting import Pick, accepted
 from appliance.masking.sensitive import Kind
-from appliance.masking.sentences import Audience, Piece, audience, sentence
+from appliance.masking.sentences import Audience, Piece, audience, reaching, sentence
 from appliance.masking.survey import Seen
 from appliance.masking.values import Method
 from appliance.store import masking_rules, overview, snapshots
@@ -182,6 +182,7 @@ def listed(snapshot: Snapshot, places: Sequence[Place]) -> dict[str, object]:
     """Return what the list of rules shows."""
     means: dict[str, int] = {}
     known = {place.target.name for place in places if place.read}
+    there = {name: reaching(snapshot, name, now()) for name in snapshot.targets}
     for place in places:
         for name, count in (place.read.by_rule if place.read else {}).items():
             means[name] = means.get(name, 0) + count
@@ -189,7 +190,7 @@ def listed(snapshot: Snapshot, places: Sequence[Place]) -> dict[str, object]:
         ShownRule(
             rule,
             sentence(rule),
-            audience(snapshot, rule, now()),
+            audience(rule, there[rule.target]),
             means.get(rule.name, 0) if rule.target in known else None,
         )
         for rule in snapshot.masking

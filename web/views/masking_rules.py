@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.entities import MaskingRule, MaskMode
 from appliance.errors import Conflict, GatepostError, NotFound
-from appliance.masking.sentences import audience, sentence
+from appliance.masking.sentences import audience, reaching, sentence
 from appliance.masking.values import Method
 from appliance.store import audit, masking_rules, overview, snapshots
 from web import masking_form, masking_surveys
@@ -119,7 +119,8 @@ def switch(name: str) -> BaseResponse:
 def ask_remove(name: str) -> str:
     store = services().store
     rule = masking_rules.get(store, name).rule
-    who = audience(snapshots.load(store, now()), rule, now())
+    snapshot = snapshots.load(store, now())
+    who = audience(rule, reaching(snapshot, rule.target, now()))
     return render_template("masking/remove.html", rule=rule, pieces=sentence(rule), who=who)
 
 
