@@ -5,7 +5,7 @@ from __future__ import annotations
 from appliance.sql.builtins import builtins
 from appliance.sql.catalog import Catalog
 from appliance.sql.facts import Effect, EffectClass, Facts, Name, Statement
-from appliance.sql.lineage_calls import WATCHED
+from appliance.sql.lineage_calls import REVEALING, SENDING, WATCHED
 
 # They name no data and run no code, or only what their other effects say.
 _HARMLESS = frozenset(
@@ -55,7 +55,7 @@ _PLAIN_SYSTEM = frozenset(
 
 # What they show was put there before, perhaps by code that nobody has read.
 _LATER = frozenset({"FetchStmt", "VariableShowStmt"})
-_READS_SETTINGS = frozenset({"current_setting"})
+_READS_SETTINGS = frozenset({"current_setting"}) | REVEALING | SENDING
 
 
 class Reachable:

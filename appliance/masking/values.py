@@ -52,13 +52,15 @@ class OutputPlan:
     ``masks``: of every masked column that it shows or is computed from; () = it passes.
     ``is_plain``: it is just that column, so its mask's method applies; else the whole output is
     replaced. ``origin``: (table OID, attribute number) that the target's RowDescription must
-    give, (0, 0) for what is computed; None = any, decided by what comes.
+    give, (0, 0) for what is computed; None = any, decided by what comes. ``through``: the views,
+    queries and code by which masked values came, as a few words for people.
     """
 
     name: str
     masks: tuple[ColumnMask, ...] = ()
     is_plain: bool = False
     origin: tuple[int, int] | None = None
+    through: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from appliance.sql.analysis import Analysis, is_slow, unknown
+from appliance.sql.catalog_masking import MaskingParts
 from appliance.sql.catalog_rows import (
     SYSTEM_COLUMNS,
     Column,
@@ -80,6 +81,7 @@ class Catalog:
         )
         self._marks = grouped((oid, mark) for oid, mark in value.get("marks") or ())
         self._pins: dict[str, Any] = value.get("pins") or {}
+        self._masking = MaskingParts(value.get("masking") or {})
         self._rules = grouped((row[0], rule_of(row)) for row in value.get("rules") or ())
         bodies = {oid: (text, names) for oid, text, names in value.get("bodies") or ()}
         functions = [function_of(row, bodies) for row in value.get("functions") or ()]
@@ -238,6 +240,22 @@ class Catalog:
         """Return what the standing question must give for an object; "" for none of that name."""
         found = self._pins.get(kind.value) or {}
         return str((found if kind is Kind.CASTS else found.get(name)) or "")
+
+    def coercions(self, type_name: str) -> tuple[str, ...]:
+        """Return the users' functions that casts from or to a type call, implicit ones too."""
+        return self._masking.coercions.get(type_name, ())
+
+    def has_policies(self, oid: int) -> bool:
+        """Return whether row security may run code when a relation is read."""
+        return oid in self._masking.policies
+
+    def system_columns(self, oid: int) -> tuple[tuple[int, str], ...]:
+        """Return the columns of a system relation some of which show others' values."""
+        return self._masking.system.get(oid, ())
+
+    def function_text(self, oid: int) -> str | None:
+        """Return CREATE FUNCTION for a function in language sql; None where it is too large."""
+        return self._masking.bodies.get(oid)
 
     @property
     def has_operators(self) -> bool:

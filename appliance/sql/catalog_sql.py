@@ -7,6 +7,7 @@ PostgreSQL 12 to 18, need no rights but CONNECT, and change nothing.
 
 from __future__ import annotations
 
+from appliance.sql.catalog_masking import MASKING
 from appliance.sql.catalog_pins import FIRST_USER_OID, PINS, qualified
 
 MAX_TREE = 262_144  # characters of a view's tree, whose text is read too
@@ -45,6 +46,7 @@ _COMMANDS = "commandType"
 CATALOG_SQL = qualified(f"""
 SELECT pg_catalog.json_build_object(
   'pins', {PINS},
+  'masking', {MASKING.format(first=FIRST_USER_OID, limit=MAX_BODY)},
   'version', pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   'encoding', pg_catalog.getdatabaseencoding(),
   'database', pg_catalog.current_database(),

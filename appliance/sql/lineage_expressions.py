@@ -2,75 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 from appliance.sql.builtins import Builtins
+from appliance.sql.catalog_pins import FIRST_USER_OID
 from appliance.sql.dependencies import Dependency, Kind, path_pin
 from appliance.sql.facts import Name
-from appliance.sql.lineage_calls import (
-    BOOLEAN_FUNCTIONS,
-    BOOLEAN_OPERATORS,
-    HARMLESS,
-    REVEALING,
-    SENDING,
-)
+from appliance.sql.lineage_calls import BOOLEAN_OPERATORS, EQUALITY
 from appliance.sql.lineage_names import Level, Table
 from appliance.sql.lookup import Scope
-from appliance.sql.taint import CONSTANT, ColumnId, Taint, Write, computed, tested
+from appliance.sql.taint import (
+    CONSTANT,
+    ColumnId,
+    Link,
+    Taint,
+    Write,
+    computed,
+    merged,
+    tested,
+    words_of,
+)
 from appliance.sql.walker import Node, name_of, strings
 
 _CONSTANTS = frozenset(
     {"A_Const", "SetToDefault", "SQLValueFunction", "MergeSupportFunc", "CurrentOfExpr"}
 )
 # Their value is computed from their parts and nothing else.
-_COMPOUND = frozenset(
-    {
-        "CoalesceExpr",
-        "MinMaxExpr",
-        "A_ArrayExpr",
-        "RowExpr",
-        "XmlExpr",
-        "XmlSerialize",
-        "CollateClause",
-        "NamedArgExpr",
-        "GroupingFunc",
-        "BoolExpr",
-        "BooleanTest",
-        "CaseExpr",
-        "CaseWhen",
-        "List",
-        "JsonObjectConstructor",
-        "JsonArrayConstructor",
-        "JsonArrayQueryConstructor",
-        "JsonObjectAgg",
-        "JsonArrayAgg",
-        "JsonAggConstructor",
-        "JsonKeyValue",
-        "JsonValueExpr",
-        "JsonParseExpr",
-        "JsonScalarExpr",
-        "JsonSerializeExpr",
-        "JsonFuncExpr",
-        "JsonArgument",
-        "JsonBehavior",
-        "JsonOutput",
-        "JsonReturning",
-        "JsonFormat",
-        "JsonIsPredicate",
-        "SortBy",
-        "WindowDef",
-        "ResTarget",
-        "MultiAssignRef",
-        "A_Indices",
-        "TypeName",
-        "String",
-        "Integer",
-        "Float",
-        "Boolean",
-        "BitString",
-    }
-)
+_COMPOUND = words_of("""
+    CoalesceExpr MinMaxExpr A_ArrayExpr RowExpr XmlExpr XmlSerialize CollateClause NamedArgExpr
+    GroupingFunc GroupingSet CaseExpr CaseWhen List JsonObjectConstructor JsonArrayConstructor
+    JsonArrayQueryConstructor JsonObjectAgg JsonArrayAgg JsonAggConstructor JsonKeyValue
+    JsonValueExpr JsonParseExpr JsonScalarExpr JsonSerializeExpr JsonFuncExpr JsonArgument
+    JsonBehavior JsonOutput JsonReturning JsonFormat SortBy WindowDef ResTarget
+    MultiAssignRef A_Indices TypeName String Integer Float Boolean BitString RangeTableFunc
+    RangeTableFuncCol JsonTable JsonTableColumn JsonTablePathSpec DefElem IndexElem""")
+# They tell true or false about their parts.
+_TELLING = frozenset({"BoolExpr", "BooleanTest", "NullTest", "JsonIsPredicate"})
+_BOOLEAN_KINDS = words_of("""
+    AEXPR_DISTINCT AEXPR_NOT_DISTINCT AEXPR_IN AEXPR_LIKE AEXPR_ILIKE AEXPR_SIMILAR
+    AEXPR_BETWEEN AEXPR_NOT_BETWEEN AEXPR_BETWEEN_SYM AEXPR_NOT_BETWEEN_SYM""")
+# Operators that a construct uses without naming them.
+_IMPLIED = {
+    "AEXPR_NULLIF": ("=",),
+    "AEXPR_BETWEEN": (">=", "<="),
+    "AEXPR_NOT_BETWEEN": ("<", ">"),
+    "AEXPR_BETWEEN_SYM": (">=", "<="),
+    "AEXPR_NOT_BETWEEN_SYM": ("<", ">"),
+}
+SURE_LANGUAGES = frozenset({"internal", "c"})  # only a superuser can make an operator of those
 
 
 class Expressions:
@@ -82,14 +64,23 @@ class Expressions:
         self.builtins = builtins
         self.used: set[ColumnId] = set()
         self.opaque: set[str] = set()
+        self.code_read: set[str] = set()  # users' functions whose bodies are known where called
         self.inspects: set[str] = set()
         self.writes: list[Write] = []
+        self.sizes: set[ColumnId] = set()
+        self.size_code: set[str] = set()
+        self.links: set[Link] = set()
+        self.folded: list[Taint] = []  # what functions gave, which a plan may show as a constant
         # In a view: the functions that its tree calls; bare names mean those.
         self.called: frozenset[str] | None = None
         self.depends: set[Dependency] = set()
         self.is_bound = False
+        self._rows = count(1)
 
     def query(self, node: Node, parent: Level | None) -> Table:
+        raise NotImplementedError
+
+    def call(self, node: Node, level: Level) -> Taint:
         raise NotImplementedError
 
     def depend(self, kind: Kind, name: str) -> None:
@@ -101,15 +92,50 @@ class Expressions:
             path = path_pin(self.scope.path)
             self.depends.add(Dependency(Kind.PATH, "", path))
 
+    def pinned(self, oid: int) -> None:
+        """Note that a relation must be as it is now."""
+        if oid >= FIRST_USER_OID:
+            pin = self.catalog.pin(Kind.RELATION, str(oid))
+            self.depends.add(Dependency(Kind.RELATION, str(oid), pin))
+
+    def row(self) -> int:
+        """Return a number for one more item of a FROM."""
+        return next(self._rows)
+
     def use(self, taint: Taint) -> Taint:
         """Note that something else than a plain output looks at a value."""
         self.used |= taint.columns
         return taint
 
+    def size(self, taint: Taint) -> None:
+        """Note what a number of rows is made from."""
+        self.sizes |= self.use(taint).columns
+        self.size_code |= taint.opaque
+
+    def link(self, taint: Taint, *, is_equality: bool) -> None:
+        """Note that values of several rows are compared."""
+        if len(taint.rows) > 1 and len(taint.columns) > 1:
+            self.links.add(Link(taint.columns, is_equality))
+
     def test(self, node: Any, level: Level) -> None:
         """Read what only decides about rows or their order."""
-        if node:
-            level.tests |= self.use(self.parts(node, level)).columns
+        if not node:
+            return
+        for part in node if isinstance(node, list) else [node]:
+            if part:
+                level.tests |= self.use(self._predicate(part, level)).columns
+
+    def _predicate(self, node: Node, level: Level) -> Taint:
+        value = self.parts(node, level)
+        tag = next(iter(node))
+        kept = node[tag].get("node", {}) if tag == "SortBy" else node
+        if not kept.keys() & {"BoolExpr", "A_Expr", "SubLink", "NullTest", "BooleanTest"}:
+            self.link(value, is_equality=False)
+        if "BoolExpr" in kept:
+            for argument in kept["BoolExpr"].get("args", ()):
+                if "FuncCall" in argument:
+                    self.link(self.parts(argument, level), is_equality=False)
+        return value
 
     def parts(self, value: Any, level: Level) -> Taint:
         """Return what is computed from everything in a node or a list."""
@@ -127,7 +153,7 @@ class Expressions:
                 found.append(self.type_(child))
             elif isinstance(child, dict) and "subselect" in child:
                 found.append(self.expression({"SubLink": child}, level))
-            elif isinstance(child, dict) and "targetList" in child:
+            elif isinstance(child, dict) and ("targetList" in child or "valuesLists" in child):
                 found.append(self.query(child, level).whole())
             else:
                 found.append(self.parts(child, level))
@@ -142,83 +168,117 @@ class Expressions:
             if method is not None:
                 found: Taint = method(body, level)
                 return found
+            if tag in _TELLING:
+                return tested([self.use(self.parts(body, level))])
             if tag in _COMPOUND:
                 return self.use(self.parts(body, level))
-            level.inspected(self.inspects)
             return self.use(computed([self.parts(body, level), level.everything()]))
         return CONSTANT
 
     def _ParamRef(self, node: Node, level: Level) -> Taint:
-        return CONSTANT
+        return level.parameter(node.get("number", 0))
 
     def _ColumnRef(self, node: Node, level: Level) -> Taint:
         fields = node.get("fields", [])
         names = strings(fields)
         if len(names) != len(fields):  # a star where one value stands: count(t.*), ROW(t.*)
             if not names:
-                level.inspected(self.inspects)
                 return computed([level.everything()])
-            sources = level.source(names[-1])
-            self.inspects |= {source.name for source in sources if source.watched}
+            sources = level.aliased(names[-1], is_qualified=len(names) > 1)
             return computed([s.whole() for s in sources] or [level.everything()])
         if len(names) == 1:
-            return level.bare_name(names[0], self.inspects)
-        return level.qualified(names[-2], names[-1], self.inspects)
+            return level.bare_name(names[0])
+        value = level.qualified(names)
+        sources = level.aliased(names[-2], is_qualified=len(names) > 2)
+        known = not sources or any(source.named(names[-1]) for source in sources)
+        if known or not self.attribute(names[-1]):
+            return value
+        row = {"ColumnRef": {"fields": fields[:-1]}}  # a.f is f(a)
+        return merged(value, self.call({"funcname": fields[-1:], "args": [row]}, level))
 
     def _A_Indirection(self, node: Node, level: Level) -> Taint:
         value = self.expression(node["arg"], level)
         steps = node.get("indirection", [])
         names = strings(steps)
         if len(steps) == 1 and len(names) == 1 and value.fields is not None:
-            for name, taint in value.fields:
-                if name == names[0]:
-                    return replace(taint, origin=None)
-        return self.use(computed([value, self.parts(steps, level)]))
+            found = [taint for name, taint in value.fields if name == names[0]]
+            if len(found) == 1:
+                return replace(found[0], origin=None)
+        parts = computed([value, self.parts(steps, level)])
+        if names:  # perhaps a function of that name, called on the value
+            parts = computed([parts, Taint(opaque=self.attribute(names[-1]))])
+        return self.use(parts)
+
+    def attribute(self, name: str) -> frozenset[str]:
+        """Return the code of users that ``row.name`` may call."""
+        return frozenset(
+            str(function.name)
+            for function in self.scope.functions(Name(None, name))
+            if function.takes_row
+        )
 
     def _A_Star(self, node: Node, level: Level) -> Taint:
         return CONSTANT
 
+    def _FuncCall(self, node: Node, level: Level) -> Taint:
+        return self.call(node, level)
+
     def _TypeCast(self, node: Node, level: Level) -> Taint:
         parts = [self.expression(node["arg"], level), self.type_(node.get("typeName", {}))]
+        if parts[0] is CONSTANT and not parts[1].opaque:
+            return CONSTANT
         return replace(self.use(computed(parts)), origin=None)
 
     def type_(self, node: Node) -> Taint:
         """Return what a cast to a type adds: the code of users behind it."""
         names = strings(node.get("names"))
-        if not names:
-            return CONSTANT
-        name = names[-1]
-        self.depend(Kind.TYPE, name)
-        self.depend(Kind.CASTS, "")
-        opaque = {str(found) for found in self.catalog.behind_type(name)}
-        if name in self.catalog.active_types:
-            opaque.add(f"type {name}")
+        if not names or (names[0] == "pg_catalog" and len(names) > 1):
+            opaque = frozenset(self.catalog.coercions(names[-1])) if names else frozenset[str]()
+        else:
+            name = names[-1]
+            self.depend(Kind.TYPE, name)
+            self.depend(Kind.CASTS, "")
+            opaque = frozenset(map(str, self.catalog.behind_type(name)))
+            opaque |= frozenset(self.catalog.coercions(name))
+            if name in self.catalog.active_types and not opaque:
+                opaque = frozenset({f"type {name}"})
         self.opaque |= opaque
-        return Taint(opaque=frozenset(opaque))
+        return Taint(opaque=opaque)
+
+    def operator(self, name: Name) -> frozenset[str]:
+        """Return the code of users that an operator of that name may run."""
+        self.depend(Kind.OPERATOR, name.name)
+        path = self.scope.path
+        found = frozenset(
+            str(operator.function)
+            for operator in self.catalog.operators(name.name)
+            if operator.language not in SURE_LANGUAGES
+            and name.schema in (None, operator.name.schema)
+            and (path is None or name.schema or operator.name.schema in path)
+        )
+        self.opaque |= found
+        return found
+
+    def operators(self, names: Iterable[str]) -> Taint:
+        """Return what operators that are not written add."""
+        return Taint(opaque=frozenset[str]().union(*(self.operator(Name(None, n)) for n in names)))
 
     def _A_Expr(self, node: Node, level: Level) -> Taint:
         sides = [side for side in (node.get("lexpr"), node.get("rexpr")) if side]
         parts = [self.parts(side, level) for side in sides]
-        names = strings(node.get("name"))
         kind = node.get("kind", "")
-        name = name_of(names)
-        self.depend(Kind.OPERATOR, name.name)
-        users = [
-            operator
-            for operator in self.catalog.operators(name.name)
-            if name.schema in (None, operator.name.schema)
-            and (self.scope.path is None or name.schema or operator.name.schema in self.scope.path)
-        ]
-        opaque = frozenset(str(operator.function) for operator in users)
-        self.opaque |= opaque
-        parts.append(Taint(opaque=opaque))
-        self.use(computed(parts))
-        boolean = len(sides) == 2 and not users and name.name in BOOLEAN_OPERATORS
-        boolean = boolean or (not users and kind in _BOOLEAN_KINDS)
-        return tested(parts) if boolean and kind != "AEXPR_NULLIF" else computed(parts)
-
-    def _NullTest(self, node: Node, level: Level) -> Taint:
-        return tested([self.use(self.parts(node, level))])
+        name = name_of(strings(node.get("name")))
+        code = self.operators(_IMPLIED[kind]) if kind in _IMPLIED else CONSTANT
+        if kind not in _IMPLIED:
+            code = Taint(opaque=self.operator(name))
+        if code.opaque:
+            parts.append(code)
+        whole = self.use(computed(parts))
+        boolean = len(sides) == 2 and name.name in BOOLEAN_OPERATORS
+        if (boolean or kind in _BOOLEAN_KINDS) and kind != "AEXPR_NULLIF":
+            self.link(whole, is_equality=name.name in EQUALITY and kind not in _IMPLIED)
+            return tested(parts)
+        return whole.via(f"operator {name.name}")
 
     def _SubLink(self, node: Node, level: Level) -> Taint:
         table = self.query(node["subselect"], level)
@@ -229,93 +289,11 @@ class Expressions:
         self.use(table.whole())
         if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
             outer = self.use(self.parts(node.get("testexpr"), level))
-            operator = name_of(strings(node.get("operName"))).name or "="
-            both = [inner, outer]
-            if operator in BOOLEAN_OPERATORS and not self.catalog.operators(operator):
-                return tested(both)
-            return computed([*both, Taint(opaque=frozenset({f"operator {operator}"}))])
-        if not inner.opaque <= self.opaque:
-            self.opaque |= inner.opaque
-        value = table.whole()
-        if any(not taint.sources for _, taint in table.columns) or value.made:
-            return inner
-        return value
-
-    def _FuncCall(self, node: Node, level: Level) -> Taint:
-        name = name_of(strings(node.get("funcname")))
-        arguments = node.get("args") or []
-        values = [self.expression(argument, level) for argument in arguments]
-        window = node.get("over") or {}
-        self.use(computed(values))
-        decided = [
-            self.use(self.parts(node.get(part), level)) for part in ("agg_order", "agg_filter")
-        ]
-        frame = {key: child for key, child in window.items() if key != "partitionClause"}
-        decided.append(self.use(self.parts(window.get("partitionClause"), level)))
-        values.append(self.use(self.parts(frame, level)))
-        decided_by = frozenset[ColumnId]().union(*(part.columns for part in decided))
-        opaque = self._called(name.schema, name.name, computed([*values, *decided]))
-        if len(arguments) == 1 and values[0].fields is not None and not node.get("over"):
-            field = dict(values[0].fields).get(name.name)
-            own = opaque <= {name.name}  # no function of that name is known
-            if field is not None and own and name.name not in self.builtins.names:
-                return replace(field, origin=None)
-        self.opaque |= opaque
-        parts = [*values, *decided, Taint(opaque=opaque)]
-        if not opaque and (name.name == "count" or name.name in BOOLEAN_FUNCTIONS):
-            return tested(parts)
-        ordered = any(value.tested for value in decided) or bool(decided_by)
-        whole = computed([*values, Taint(opaque=opaque)])
-        if not ordered:
-            return whole
-        return replace(whole, tested=whole.tested | decided_by)
-
-    def _called(self, schema: str | None, name: str, values: Taint) -> frozenset[str]:
-        """Return the code of users that a call runs; note what it inspects or sends."""
-        self.depend(Kind.FUNCTION, name)
-        if self.called is not None:
-            found = {called for called in self.called if called.rpartition(".")[2] == name}
-            users = {called for called in found if not called.startswith("pg_catalog.")}
-            if schema is not None:
-                users = {called for called in users if called.startswith(f"{schema}.")}
-        else:
-            from_scope = self.scope.functions(Name(schema, name))
-            users = {
-                str(function.name)
-                for function in from_scope
-                if function.name.schema != "information_schema"
-            }
-        if users:
-            return frozenset(users)
-        if schema not in (None, "pg_catalog"):
-            return (
-                frozenset() if schema == "information_schema" else frozenset({f"{schema}.{name}"})
-            )
-        if name in SENDING and values.columns:
-            self.writes.append(Write(f"{name}()", values))
-        if name in ("set_config", "setval", "setseed", "pg_notify", *HARMLESS):
-            return frozenset()
-        if name in REVEALING or (
-            name in self.builtins.names and not self.builtins.is_harmless(name)
-        ):
-            self.inspects.add(f"{name}()")
-            return frozenset({f"pg_catalog.{name}"})
-        if name not in self.builtins.names:
-            return frozenset({name})
-        return frozenset()
-
-
-_BOOLEAN_KINDS = frozenset(
-    {
-        "AEXPR_DISTINCT",
-        "AEXPR_NOT_DISTINCT",
-        "AEXPR_IN",
-        "AEXPR_LIKE",
-        "AEXPR_ILIKE",
-        "AEXPR_SIMILAR",
-        "AEXPR_BETWEEN",
-        "AEXPR_NOT_BETWEEN",
-        "AEXPR_BETWEEN_SYM",
-        "AEXPR_NOT_BETWEEN_SYM",
-    }
-)
+            name = name_of(strings(node.get("operName")) or ["="])
+            self.link(computed([table.whole(), outer]), is_equality=name.name in EQUALITY)
+            both = [inner, outer, Taint(opaque=self.operator(name))]
+            return tested(both) if name.name in BOOLEAN_OPERATORS else computed(both)
+        if len(table.columns) == 1 and kind == "EXPR_SUBLINK" and not table.is_open:
+            value = table.columns[0][1]
+            return replace(value, plain=None, origin=(0, 0), fields=None)
+        return computed([table.whole()])
