@@ -68,13 +68,21 @@ def put(store: Store, now: datetime, target: str, database: str, data: bytes) ->
         if row is None:
             raise NotFound(f"no target is called {target}")
         here = (CatalogRow.target == row.id) & (CatalogRow.database == database)
-        if CatalogRow.update(read_at=now).where(here & (CatalogRow.digest == new)).execute():
+        if CatalogRow.select(CatalogRow.digest).where(here).scalar() == new:
+            CatalogRow.update(read_at=now).where(here).execute()
             return False
-        values = {"digest": new, "data": zlib.compress(data, _LEVEL), "read_at": now}
-        CatalogRow.insert(target=row.id, database=database, **values).on_conflict(
-            conflict_target=[CatalogRow.target, CatalogRow.database], update=values
-        ).execute()
-        if MaskingRuleRow.select().where(MaskingRuleRow.target == row.id).exists():
-            with change(store, system_actor("catalog"), now) as doing:
-                masking_resolutions.take_in(doing, target, database, Catalog.from_json(data))
+        if not MaskingRuleRow.select().where(MaskingRuleRow.target == row.id).exists():
+            _write(now, row.id, database, new, data)
+            return True
+        # like every change it waits for others first, and only then has a row of its own
+        with change(store, system_actor("catalog"), now) as doing:
+            _write(now, row.id, database, new, data)
+            masking_resolutions.take_in(doing, target, database, Catalog.from_json(data))
         return True
+
+
+def _write(now: datetime, target_id: int, database: str, digest: str, data: bytes) -> None:
+    values = {"digest": digest, "data": zlib.compress(data, _LEVEL), "read_at": now}
+    CatalogRow.insert(target=target_id, database=database, **values).on_conflict(
+        conflict_target=[CatalogRow.target, CatalogRow.database], update=values
+    ).execute()
