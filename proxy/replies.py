@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from appliance.errors import ProtocolError
+from appliance.masking.rows import end_of_run
 from appliance.recording.recorder import State
 from proxy import failures, row_answers, scrubbing
 from proxy.deciding import forget_deallocated
@@ -60,13 +61,7 @@ def scan(session: Session, view: memoryview) -> int:  # noqa: C901 - one loop, o
                 if session.screen.rules is not None and not head.is_planned:
                     raise ProtocolError("upstream", "rows came that nothing had announced")
                 first = pos
-                while True:
-                    pos = end
-                    if size - pos < 5 or view[pos] != kind:
-                        break
-                    end = pos + 1 + unpack(view, pos + 1)[0]
-                    if end < pos + 5:
-                        raise ProtocolError("upstream", "invalid message length of a row")
+                pos = end_of_run(view, pos, size, kind)
                 head.bytes_out += pos - first
                 if pos > size:
                     session.pass_from_target = pos - size

@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_CheckExact
 
 include "_bytes.pxi"
 
+from appliance.errors import ProtocolError
 from appliance.masking.rows_python import LARGEST
 
 cdef enum How:
@@ -172,6 +173,30 @@ cdef class CompiledRowMasker:
         write_number(length, <uint32_t>PyBytes_GET_SIZE(made))
         put(out, length, 4)
         return put(out, <Bytes>PyBytes_AS_STRING(made), PyBytes_GET_SIZE(made))
+
+
+def end_of_run(view, Py_ssize_t pos, Py_ssize_t size, int kind):
+    """Return where the messages of one kind end that follow each other from ``pos`` on.
+
+    Raises:
+        ProtocolError: a length is impossible.
+    """
+    cdef Py_buffer buffer
+    cdef Bytes data
+    cdef int32_t length
+    PyObject_GetBuffer(view, &buffer, PyBUF_SIMPLE)
+    try:
+        if not 0 <= pos <= size <= buffer.len:
+            raise ValueError("expected a position within the view")
+        data = <Bytes>buffer.buf
+        while size - pos >= HEADER and data[pos] == kind:
+            length = number_at(data + pos + 1)
+            if length < 4:
+                raise ProtocolError("upstream", "the length of a row is impossible")
+            pos += 1 + <Py_ssize_t>length
+        return pos
+    finally:
+        PyBuffer_Release(&buffer)
 
 
 cdef Py_ssize_t LARGEST_MESSAGE = LARGEST

@@ -82,6 +82,23 @@ class PythonRowMasker:
         out += parts
 
 
+def end_of_run(view: memoryview, pos: int, size: int, kind: int) -> int:
+    """Return where the messages of one kind end that follow each other from ``pos`` on.
+
+    At least the header of the first is there. The last may end beyond ``size``.
+
+    Raises:
+        ProtocolError: a length is impossible.
+    """
+    unpack = _LENGTH.unpack_from
+    while size - pos >= _HEADER_BYTES and view[pos] == kind:
+        length: int = unpack(view, pos + 1)[0]
+        if length < 4:
+            raise ProtocolError("upstream", "the length of a row is impossible")
+        pos += 1 + length
+    return pos
+
+
 def skip(data: bytes, at: int, end: int, count: int) -> int:
     """Return where the values end that begin at ``at``."""
     for _ in range(count):

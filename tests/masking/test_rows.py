@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import ProtocolError
-from appliance.masking import rows
+from appliance.masking import rows, rows_python
 from appliance.masking.maskers import Masker
 from appliance.masking.maskers_text import Constant, HashText, Partial
 from appliance.masking.rows_python import PythonRowMasker
@@ -169,6 +169,33 @@ def test_a_message_whose_length_is_impossible_is_refused(make: Any, length: int)
     row = b"D" + struct.pack("!i", length) + b"\0\0\0\0"
     with pytest.raises(ProtocolError):
         make([]).rows(memoryview(row), 0, len(row))
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.sampled_from(b"DDDdC"), st.integers(-2, 30)), max_size=6), st.data())
+def test_a_run_of_messages_ends_where_another_kind_or_the_bytes_end(
+    messages: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    stream = b"".join(
+        bytes((kind,)) + struct.pack("!i", length) + bytes(max(length - 4, 0))
+        for kind, length in messages
+    )
+    size = data.draw(st.integers(0, len(stream)))
+    found: list[object] = []
+    for ends in {rows_python.end_of_run, rows.end_of_run}:
+        try:
+            found.append(ends(memoryview(stream), 0, size, ord("D")))
+        except ProtocolError as error:
+            found.append(str(error))
+    expected: object = 0
+    for kind, length in messages:
+        assert isinstance(expected, int)
+        if kind != ord("D") or size - expected < 5:
+            break
+        expected = expected + 1 + length if length >= 4 else "the length of a row is impossible"
+        if isinstance(expected, str):
+            break
+    assert found == [expected] * len(found)
 
 
 @each_implementation
