@@ -69,6 +69,7 @@ def trial(gateway: Gateway, text: str, identity: str = ANA) -> Trial:
 
 
 STATEMENTS = (
+    "SELECT 1 AS one",  # before the worker has read any catalog
     "SELECT id, note FROM customers",
     "SELECT id, card, note FROM customers",
     "SELECT number FROM v",
@@ -83,7 +84,6 @@ STATEMENTS = (
     "SELECT 2 AS two; SELECT card FROM customers",
     "EXPLAIN SELECT card FROM customers",
     "UPDATE customers SET card = card RETURNING card",
-    "SELECT 1 AS one",
 )
 
 
