@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from jinja2 import BytecodeCache, FileSystemBytecodeCache
 
 from appliance.clock import ManualClock
 from appliance.config import Config, config_from_environment
@@ -59,8 +60,14 @@ def make_config(folder: Path, **environ: str) -> Config:
     return config_from_environment({"GATEPOST_DATA_DIR": str(folder), **environ})
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> BytecodeCache:
+    """The templates that one of the applications has compiled: that takes longer than a page."""
+    return FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+
+
 @pytest.fixture
-def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
+def make_world(tmp_path: Path, compiled: BytecodeCache) -> Iterator[Callable[..., World]]:
     """Return a maker of applications on a store, with other settings where need be."""
 
     def make(store: Store, **environ: str) -> World:
@@ -68,6 +75,7 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
         config = make_config(tmp_path / "data", **environ)
         app = create_app(config, clock, store)
         app.testing = False  # errors become pages, as in service
+        app.jinja_env.bytecode_cache = compiled
         return World(app, store, clock, config)
 
     yield make
