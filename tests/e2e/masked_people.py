@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from appliance.embedded import PostgresServer
-from appliance.entities import MaskingRule, MaskMode
+from appliance.entities import MaskingRule, MaskMode, PermissionRole
 from appliance.masking.values import Method
-from appliance.store import masking_rules
+from appliance.store import identities, masking_rules
+from tests.e2e.held import BO
 from tests.harness.gateway import ADMIN, CI, Gateway, running_gateway
 from tests.harness.postgres import fresh_database
 
@@ -56,14 +57,18 @@ _RULES = (
 
 @pytest.fixture(scope="session")
 def people(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A gateway that masks four columns of ``people`` for everybody but ci-nightly."""
+    """A gateway that masks columns of ``people`` for all but ci-nightly; bo approves deletes."""
     directory = tmp_path_factory.mktemp("people")
     with fresh_database(postgres) as database, running_gateway(database, directory) as gateway:
         database.run(_SCHEMA)
         for name, column, method, mode in _RULES:
             rule = MaskingRule(0, name, "shop", (column,), method, None, mode, (f"identity:{CI}",))
             masking_rules.create(gateway.store, ADMIN, datetime.now(UTC), rule)
-        gateway.settle()
+        gateway.add_identity(BO, "human")
+        identities.set_permission_roles(
+            gateway.store, ADMIN, datetime.now(UTC), BO, frozenset({PermissionRole.APPROVER})
+        )
+        gateway.rule("deletes", "approve", commands=("delete",), tables=("public.people",))
         yield gateway
 
 

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from appliance.cli import gatepost
+from tests.e2e.held import Client, decide, waiting
 from tests.e2e.masked_people import CARD, OTHER_SSN, SSN, secrets_in
 from tests.harness.gateway import ANA, CI, Gateway
 
@@ -106,6 +107,18 @@ def test_a_refused_statement_names_the_rule_and_hides_its_values(people: Gateway
     (row,) = run(people, ANA, ("select id from people where born = '1986-02-13'",))
     assert (row["state"], row["verdict"], row["rule"]) == ("refused", "block", "birthdays")
     assert row["text"] == "select id from people where born = '***'"
+
+
+def test_an_approver_sees_no_values_either(people: Gateway) -> None:
+    with people.connect() as connection:
+        text, parameters = "delete from people where ssn = %s and pay > 51834", (NEW,)
+        client = Client(connection, text, *parameters)
+        request = waiting(people, "delete from people")
+        assert request.text == "delete from people where ssn = $1 and pay > '***'"
+        assert NEW not in str(request)
+        assert request.detail["hides_values"]
+        decide(people, request, approve=True)
+        assert client.ended() == "DELETE 0"
 
 
 def test_whoever_is_exempt_is_recorded_as_ever(people: Gateway) -> None:
