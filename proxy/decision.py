@@ -61,6 +61,11 @@ class Decision:
         return mask is not None and (mask.must_check or mask.copy is not None)
 
     @property
+    def is_far(self) -> bool:
+        """Return whether nothing masked is in reach, whatever the literals are."""
+        return self.mask is None or (self.lineage is None and self.mask.is_untouched)
+
+    @property
     def is_single(self) -> bool:
         return len(self.facts.statements) <= 1
 

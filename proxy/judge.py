@@ -258,17 +258,17 @@ class Judge:
         text = raw.decode(self._codec, "replace")
         context = self._context()
         parsed = self._parser.parse(text)
-        decision = self._decision(text, self._facts(parsed), self._precedents.make_policy())
+        facts, policy = self._facts(parsed), self._precedents.make_policy()
+        decision = decision_of(facts, policy, self._masked(text, facts))
         self._slow = _Slow(raw, parsed, context, decision)
         self._long_texts.put((self._codec, raw), prepare(text))
 
     def _context(self) -> tuple[object, ...]:
         """Return on what a decision depends besides its text."""
-        catalog = self._overlay or self._box.catalog
-        return self._precedents, self._state, self._is_lost, catalog, self._codec
+        return self._precedents, self._state, self._is_lost, self.catalog, self._codec
 
     def _facts(self, parsed: Parsed) -> Facts:
-        return resolve(parsed, self._overlay or self._box.catalog, self._names(self._prepared))
+        return resolve(parsed, self.catalog, self._names(self._prepared))
 
     def text_of(self, raw: bytes) -> str | PreparedText:
         """Return a text as it is recorded; a large one is hashed and looked through once."""
@@ -318,7 +318,9 @@ class Judge:
                 return need
         self._slow = None
         self._asked_catalog = None
-        decision = slow.decision if slow else self._decision(text, facts, self._precedents.policy)
+        policy, decision = self._precedents.policy, slow.decision if slow is not None else None
+        if decision is None:
+            decision = decision_of(facts, policy, self._masked(text, facts))
         private = any(s.executes is not None for s in facts.statements) or facts.needs_catalog
         private = private or self._is_lost
         # A rule on classes alone is not asked again when the search_path has changed.
@@ -331,29 +333,28 @@ class Judge:
             cache = self._bound if bound or self.masking is not None else self._free
             cache.put(raw, decision)
             is_of_shape = decision.is_single and not parsed.literal_sensitive
-            if key is not None and is_of_shape and _is_far(decision):
+            if key is not None and is_of_shape and decision.is_far:
                 cache.put(key, decision)
         return decision
 
-    def facts_now(self, raw: bytes) -> Facts | None:
-        """Return what a text means by the names as they are now; None = too large for that."""
+    def _cheap_text(self, raw: bytes) -> str | None:
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
             return None
-        if not self._parser.is_cheap(text):
+        return text if self._parser.is_cheap(text) else None
+
+    def facts_now(self, raw: bytes) -> Facts | None:
+        """Return what a text means by the names as they are now; None = too large for that."""
+        text = self._cheap_text(raw)
+        if text is None:
             return None
-        catalog = self._overlay or self._box.catalog
-        return resolve(self._parser.parse(text), catalog, self._names({}))
+        return resolve(self._parser.parse(text), self.catalog, self._names({}))
 
     def lineage_now(self, raw: bytes) -> Lineage | None:
         """Return where a text's outputs come from by the names of now; None = nobody knows."""
-        catalog = self._known_catalog()
-        try:
-            text = raw.decode(self._codec)
-        except UnicodeDecodeError:
-            return None
-        if catalog is None or not self._parser.is_cheap(text):
+        catalog, text = self._known_catalog(), self._cheap_text(raw)
+        if catalog is None or text is None:
             return None
         return self._text_masks.lineage(text, catalog, self._names({}), is_run=True)
 
@@ -386,9 +387,6 @@ class Judge:
         catalog, names = self._known_catalog(), self._names(self._prepared)
         return self._text_masks.of(text, facts, rules, self.masks, catalog, names)
 
-    def _decision(self, text: str, facts: Facts, policy: Policy) -> Decision:
-        return decision_of(facts, policy, self._masked(text, facts))
-
     def _rebind(self) -> None:
         self._generation = self._box.generation
         precedents = self._precedents
@@ -400,8 +398,3 @@ class Judge:
             self._bound = precedents.cache(
                 (self._codec, state.search_path, state.current_user, self._generation)
             )
-
-
-def _is_far(decision: Decision) -> bool:
-    """Return whether nothing masked is in reach, whatever the literals are."""
-    return decision.mask is None or (decision.lineage is None and decision.mask.is_untouched)

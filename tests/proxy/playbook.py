@@ -39,7 +39,7 @@ from proxy.wire.framing import MessageBuffer, client_rules, upstream_rules
 from proxy.wire.notices import error_response
 
 IDLE, OPEN, FAILED = (backend.ReadyForQuery(ord(status)) for status in "ITE")
-_STATE = SessionState(("pg_catalog", "public"), "app", "app", "UTF8", True, frozenset(), {})
+STATE = SessionState(("pg_catalog", "public"), "app", "app", "UTF8", True, frozenset(), {})
 _CATALOG = Catalog.from_json(b'{"schemas": ["pg_catalog", "public"], "version": 180004}')
 STATE_ROW = orjson.dumps(
     {
@@ -115,7 +115,7 @@ class Play:
         )
         self.session.doer = Doer(identity.name, 1, "shop", "shop", "app")
         if knows_names:
-            self.session.judge.names_are(_STATE)
+            self.session.judge.names_are(STATE)
         self._up = MessageBuffer(client_rules())
         self._down = MessageBuffer(upstream_rules())
 
