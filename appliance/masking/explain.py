@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from appliance.entities import Identity, Snapshot, Target
@@ -55,7 +55,8 @@ def masks_of(
     masked = TextMasks().of(sql, facts, rules, masks, catalog, names)
     if masked.plan is None or masked.plan.refusal or masks is None or catalog is None:
         return Explained(masked.plan)
-    return Explained(masked.plan, tuple(_outputs(masked, masked.plan, masks, catalog)))
+    methods = {rule.name: rule.method for rule in rules.rules}
+    return Explained(masked.plan, tuple(_outputs(masked, masked.plan, masks, catalog, methods)))
 
 
 def method_of(masks: tuple[ColumnMask, ...], *, is_plain: bool) -> Method:
@@ -65,7 +66,11 @@ def method_of(masks: tuple[ColumnMask, ...], *, is_plain: bool) -> Method:
 
 
 def _outputs(
-    masked: Masked, plan: MaskPlan, masks: MaskSet, catalog: Catalog
+    masked: Masked,
+    plan: MaskPlan,
+    masks: MaskSet,
+    catalog: Catalog,
+    methods: Mapping[str, Method],
 ) -> Iterable[ExplainedOutput]:
     lineage = masked.lineage
     if plan.outputs is None:
@@ -75,10 +80,15 @@ def _outputs(
     for at, output in enumerate(plan.outputs):
         if output.masks:
             sources = values[at][1].sources if at < len(values) else frozenset()
-            yield _output(output, sources, catalog)
+            yield _output(output, sources, catalog, methods)
 
 
-def _output(output: OutputPlan, sources: frozenset[ColumnId], catalog: Catalog) -> ExplainedOutput:
+def _output(
+    output: OutputPlan,
+    sources: frozenset[ColumnId],
+    catalog: Catalog,
+    methods: Mapping[str, Method],
+) -> ExplainedOutput:
     columns = tuple(dict.fromkeys(mask.column for mask in output.masks))
     known = [mask for mask in output.masks if mask.rule != NO_RULE]
     code = tuple(mask.column for mask in output.masks if mask.rule == NO_RULE)
@@ -86,7 +96,9 @@ def _output(output: OutputPlan, sources: frozenset[ColumnId], catalog: Catalog) 
     through = _through(sources, catalog)
     said = _and(tuple(dict.fromkeys(mask.column for mask in known))) if known else ""
     rules = _and(tuple(dict.fromkeys(mask.rule for mask in known))) if known else ""
-    if output.is_plain:
+    if output.is_plain and method is not methods.get(rules):  # a column that code fills
+        how = f"{said}{through}, which is computed from what {rules} masks, replaced whole"
+    elif output.is_plain:
         how = f"{said}{through}, masked by {rules} ({method})"
     elif not code:
         how = f"computed from {said}{through}, replaced whole by {rules}"

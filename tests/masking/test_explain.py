@@ -34,9 +34,17 @@ KNOWN = catalog(
         "public.v_cards": (20001, ("id", "card")),
         "public.v_outer": (20002, ("card", "n")),
         "public.orders": (20003, ("id", "total")),
+        "public.halves": (20004, ("id", "last4")),
     },
     schemas=["public"],
-    functions=[["public", "code", 1, "plpgsql", "v", None, None, None, None, None, 30000, False]],
+    triggers=[[20000, "public", "note", 17, ""]],
+    bodies=[
+        [30001, "BEGIN INSERT INTO halves VALUES (NEW.id, NEW.card_number); RETURN NULL; END", None]
+    ],
+    functions=[
+        ["public", "code", 1, "plpgsql", "v", None, None, None, None, None, 30000, False],
+        ["public", "note", 0, "plpgsql", "v", None, None, None, None, None, 30001, False],
+    ],
     views=[
         [20001, " SELECT id,\n    card_number AS card\n   FROM public.customers;"],
         [20002, " SELECT card,\n    id AS n\n   FROM public.v_cards;"],
@@ -96,6 +104,14 @@ def test_several_columns_and_rules_are_all_named() -> None:
     assert mask.how == (
         "computed from public.customers.card_number and public.customers.email, "
         "replaced whole by card-numbers and emails"
+    )
+
+
+def test_a_column_that_is_computed_on_the_target_is_said_to_be() -> None:
+    (mask,) = tried("SELECT last4 FROM halves").masks
+    assert (mask.columns, mask.method) == (("public.halves.last4",), "redact")
+    assert mask.how == (
+        "public.halves.last4, which is computed from what card-numbers masks, replaced whole"
     )
 
 
