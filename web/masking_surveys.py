@@ -95,7 +95,7 @@ class Surveys:
 
         def look() -> Read:
             catalog = before or Catalog.from_json(stored.data)
-            survey = Survey(catalog, rules, resolutions)
+            survey = Survey(catalog, rules, resolutions, target.safe_functions)
             columns = {relation.oid: survey.of(relation) for relation in survey.relations}
             all_of_them = [one for seen in columns.values() for one in seen]
             means = Counter(cover.rule.name for one in all_of_them for cover in one.covers)

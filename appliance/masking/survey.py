@@ -10,6 +10,7 @@ import orjson
 
 from appliance.entities import MaskingRule, Resolution
 from appliance.masking.classify import ColumnFacts, Suggestion, classify, is_worth_a_look
+from appliance.masking.columns import function_glob
 from appliance.masking.maskers import why_not
 from appliance.masking.resolving import Columns, Place, resolve
 from appliance.masking.types import Kind, type_named, type_of
@@ -75,11 +76,12 @@ class Survey:
         catalog: Catalog,
         rules: Iterable[MaskingRule] = (),
         resolutions: Sequence[Resolution] = (),
+        safe_functions: Iterable[str] = (),
     ) -> None:
-        """``rules``: of this target, in order."""
+        """``rules``: of this target, in order. ``safe_functions``: as the target has them."""
         self.catalog = catalog
         self._covers: dict[Place, list[Cover]] = defaultdict(list)
-        self.columns = Columns(catalog)
+        self.columns = Columns(catalog, map(function_glob, safe_functions))
         for rule in rules:
             own: dict[Place, bool] = {}
             for one in resolve(rule, resolutions, self.columns):
