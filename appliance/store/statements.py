@@ -63,13 +63,17 @@ def find(
     rule: str = "",
     fingerprint: str = "",
     object_name: str = "",
+    masked_column: str = "",
     since: datetime | None = None,
     until: datetime | None = None,
     sort: str = "-at",
     page: int = 1,
     size: int = 50,
 ) -> Page[StatementRecord]:
-    """Return statements whose SQL holds ``text``; ``object_name`` such as ``public.orders``."""
+    """Return statements whose SQL holds ``text``; ``object_name`` such as ``public.orders``.
+
+    ``masked_column``: "public.people.ssn" that was masked for whoever ran them, shown or looked at.
+    """
     with store.reading():
         row = StatementRow
         query = _query()
@@ -93,6 +97,8 @@ def find(
                 query = query.where(column == value)
         if object_name:
             query = query.where(contains(row.effects, f'"{object_name}"'))
+        if masked_column:
+            query = query.where(contains(row.masked, f'"{masked_column}"'))
         if since is not None:
             query = query.where(row.at >= since)
         if until is not None:

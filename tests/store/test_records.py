@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from appliance.errors import Invalid, NotFound
+from appliance.recording.masked import MaskedColumn, to_json
 from appliance.store import sessions, statements
 from appliance.store.database import Store
 from appliance.store.record_models import SessionRow, StatementRow, TextRow
 from tests.store.conftest import NOW
 
 MINUTE = timedelta(minutes=1)
+MASKED = (MaskedColumn("", ("public.people.ssn",), "ids", "hash"),)
 
 
 def _session(number: int, **more: Any) -> None:
@@ -62,7 +64,9 @@ def recorded(store: Store) -> Store:
         _statement("s1", 1, "SELECT * FROM orders", parameters=["5", None])
         _statement("s1", 2, "DROP TABLE orders", verdict="block", state="refused", rule="no-ddl")
         _statement("s1", 3, "SELECT * FROM orders", state="failed", sqlstate="57014")
-        _statement("s2", 1, "select 100 as percent", identity_id=2, effects=None, masked=["a"])
+        _statement(
+            "s2", 1, "select 100 as percent", identity_id=2, effects=None, masked=to_json(MASKED)
+        )
     return store
 
 
@@ -108,6 +112,7 @@ def test_the_statements_of_a_session_come_in_order_and_can_be_continued(recorded
     assert found[0].effects == (("select", "public.orders"),)
     assert (found[0].identity, found[0].target) == ("ana@example.com", "shop")
     assert [s.seq for s in statements.of_session(recorded, "s1", after=1, limit=1)] == [2]
+    assert [s.masked for s in statements.of_session(recorded, "s2")] == [MASKED]
 
 
 def test_statements_are_found_by_text_and_by_what_happened(recorded: Store) -> None:
@@ -123,6 +128,8 @@ def test_statements_are_found_by_text_and_by_what_happened(recorded: Store) -> N
     assert keys(fingerprint="f17") == [("s1", 2)]
     assert keys(object_name="public.orders") == [("s1", 3), ("s1", 2), ("s1", 1)]
     assert keys(object_name="public.order") == []
+    assert keys(masked_column="public.people.ssn") == [("s2", 1)]
+    assert keys(masked_column="public.people.ss") == []
     assert keys(since=NOW + 2 * MINUTE, until=NOW + 3 * MINUTE) == [("s1", 2)]
     page = statements.find(recorded, page=2, size=3)
     assert (len(page.items), page.total) == (1, 4)
