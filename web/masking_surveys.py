@@ -76,7 +76,10 @@ class Surveys:
         self._found: dict[tuple[str, str], Found] = {}
 
     def get(self, snapshot: Snapshot, target: Target, database: str) -> Read | None:
-        """Return what is known of a database's columns; None = its catalog was never read."""
+        """Return what is known of a database's columns.
+
+        None: its catalog was never read, or by another version, which will not do.
+        """
         store = services().store
         digest = catalogs.digest(store, target.name, database)
         if digest is None:
@@ -102,7 +105,10 @@ class Surveys:
             sensitive = tuple(survey.most_certain(all_of_them))
             return Read(target, database, stored.read_at, survey, columns, sensitive, means)
 
-        read = off_loop(look)
+        try:
+            read = off_loop(look)
+        except ValueError:
+            return None
         self._kept[key] = stored.digest, snapshot.version, read
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)

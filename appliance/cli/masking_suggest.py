@@ -60,7 +60,11 @@ def suggest(target: str, database: str, names_only: bool, as_json: bool) -> None
 def _survey(snapshot: Snapshot, target: Target, database: str, data: bytes) -> Survey:
     rules = [rule for rule in snapshot.masking if rule.target == target.name]
     resolutions = snapshot.resolutions.get((target.name, database), ())
-    return Survey(Catalog.from_json(data), rules, resolutions, target.safe_functions)
+    try:
+        catalog = Catalog.from_json(data)
+    except ValueError as error:  # another version's
+        raise NotFound(str(error), "leave --names-only out") from None
+    return Survey(catalog, rules, resolutions, target.safe_functions)
 
 
 def _sampled(target: Target, database: str, secret: str, survey: Survey) -> Sample:

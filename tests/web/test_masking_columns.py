@@ -116,6 +116,14 @@ def test_another_database_of_the_target_has_a_tab(admin: Browser, world: World) 
     assert snapshots.load(world.store, AT).masking == ()
 
 
+def test_a_catalog_of_another_version_is_to_be_read_anew(admin: Browser, world: World) -> None:
+    with_shop(world)
+    catalogs.put(world.store, AT, "shop", "shop", b'{"relations": 7}')
+    for path in (TREE, "/masking", "/masking/uncovered"):
+        assert "was not read yet" in words(admin.get(path).text) or path == TREE
+    assert "Read the catalog" in words(admin.get(TREE).text)
+
+
 def test_what_is_not_there_is_said(admin: Browser, world: World) -> None:
     with_shop(world)
     for path in ("/masking/targets/nope", f"{TREE}/columns/99", "/masking/targets/nope/columns/1"):
