@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import orjson
@@ -22,6 +23,10 @@ from appliance.sql.walker import Node, name_of, strings
 
 MAX_CHARACTERS = 1_000_000
 MAX_TOKENS = 4000
+# Versions that accept nothing that the grammar here refuses, but for functions of users whose
+# names have become words of the grammar.
+_SAME_GRAMMAR = range(140000, 190000)
+_NEWER = re.compile("json|merge_action|system_user", re.IGNORECASE)
 _CHANGING = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt", "intoClause"})
 
 
@@ -38,6 +43,7 @@ def lineage(
     ``prepared`` and ``cursors``: what EXECUTE and FETCH by name refer to.
     """
     statement: Node = {}
+    is_error = False
     reader = Changes(Scope(catalog, names), builtins(), library)
     try:
         if len(text) > MAX_CHARACTERS or unreadable(text) or is_slow(text):
@@ -56,12 +62,13 @@ def lineage(
         reason = str(error)
     except (GrammarError, ValueError):
         reason = "PostgreSQL's grammar does not accept it"
+        is_error = catalog.version in _SAME_GRAMMAR and not _NEWER.search(text)
     except (RecursionError, KeyError, TypeError, AttributeError, IndexError):
         reason = "the statement is not understood"
     return Lineage(
         None,
         unknown=reason,
-        changes=not _only_shows(statement),
+        changes=not is_error and not _only_shows(statement),
         depends=frozenset(reader.depends),
         is_bound=True,
     )

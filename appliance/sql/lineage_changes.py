@@ -182,12 +182,11 @@ class Changes(Queries):
     def _changed(self, target: Source, code: dict[str, Taint]) -> Source:
         """Return the rows after the code that runs when they change."""
         everywhere = [code[""]] if "" in code else []
-        latent = frozenset[str]().union(*(value.latent for _, value in target.columns))
         columns = []
         for name, value in target.columns:
             more = [*everywhere, *([code[name]] if name in code else [])]
-            if latent:  # a cast on the way in
-                more.append(Taint(opaque=latent))
+            if value.latent:  # a cast on the way in
+                more.append(Taint(opaque=value.latent))
             columns.append((name, computed([value, *more]) if more else value))
         rest = None if target.rest is None else computed([target.rest, *code.values()])
         return replace(target, columns=columns, rest=rest)

@@ -232,18 +232,31 @@ class Expressions:
     def type_(self, node: Node) -> Taint:
         """Return what a cast to a type adds: the code of users behind it."""
         names = strings(node.get("names"))
-        if not names or (names[0] == "pg_catalog" and len(names) > 1):
-            opaque = frozenset(self.catalog.coercions(names[-1])) if names else frozenset[str]()
-        else:
-            name = names[-1]
+        if not names:
+            return CONSTANT
+        name = names[-1]
+        found = self.casting(name)
+        if names[0] != "pg_catalog":
             self.depend(Kind.TYPE, name)
             self.depend(Kind.CASTS, "")
-            opaque = frozenset(map(str, self.catalog.behind_type(name)))
-            opaque |= frozenset(self.catalog.coercions(name))
-            if name in self.catalog.active_types and not opaque:
-                opaque = frozenset({f"type {name}"})
-        self.opaque |= opaque
-        return Taint(opaque=opaque)
+            if name in self.catalog.types:  # a domain's checks, casts to the type
+                found |= self.unread(map(str, self.catalog.behind_type(name)))
+                self.opaque |= self._checks(name)
+        self.opaque |= found
+        return Taint(opaque=found) if found else CONSTANT
+
+    def _checks(self, name: str) -> frozenset[str]:
+        """Return what runs when a value becomes one of the type, and may fail loudly."""
+        active = name in self.catalog.active_types or self.catalog.behind_type(name)
+        return frozenset({f"checks of {name}"}) if active else frozenset()
+
+    def casting(self, type_name: str) -> frozenset[str]:
+        """Return the code that nobody can read of the casts from and to a type."""
+        return self.unread(self.catalog.coercions(type_name))
+
+    def unread(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those of the functions that read something, or of which that is not known."""
+        raise NotImplementedError
 
     def operator(self, name: Name) -> frozenset[str]:
         """Return the code of users that an operator of that name may run."""
@@ -284,8 +297,8 @@ class Expressions:
         table = self.query(node["subselect"], level)
         inner = computed([table.whole(), Taint(tested=table.tests)])
         kind = node.get("subLinkType", "")
-        if kind == "EXISTS_SUBLINK":
-            return tested([inner])
+        if kind == "EXISTS_SUBLINK":  # what it selects is never looked at
+            return tested([Taint(tested=table.tests, opaque=table.code)])
         self.use(table.whole())
         if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
             outer = self.use(self.parts(node.get("testexpr"), level))

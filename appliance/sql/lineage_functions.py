@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from appliance.sql.catalog_rows import Function
@@ -40,6 +41,18 @@ class Calls(Expressions):
 
     def reads(self, function: Function) -> Reads | None:
         raise NotImplementedError
+
+    def unread(self, names: Iterable[str]) -> frozenset[str]:
+        """Return those of the functions that read something, or of which that is not known."""
+        found = set()
+        for name in names:
+            schema, _, bare = name.rpartition(".")
+            users = [f for f in self.catalog.functions(bare) if f.name.schema == schema]
+            read = [self.reads(function) for function in users]
+            quiet = [part for part in read if part and not part.value.columns and not part.writes]
+            if not users or len(quiet) != len(users):
+                found.add(name)
+        return frozenset(found)
 
     def call(self, node: Node, level: Level) -> Taint:
         """Return what a call gives as one value."""
@@ -176,7 +189,7 @@ class Calls(Expressions):
             return self._opaque({f"pg_catalog.{name}"}, values)
         code: frozenset[str] = frozenset()
         if name == "current_setting":
-            code = self._setting(node)
+            code = self._setting(node, values)
         if name == "count":
             parts = [*values, *decided, Taint(opaque=frozenset(level.code))]
             return replace(tested(parts), made=level.is_made)
@@ -199,8 +212,11 @@ class Calls(Expressions):
             return len(arguments) == 3 and not named and "func_variadic" not in node
         return gives_only_what_it_is_given(name, self.builtins)
 
-    def _setting(self, node: Node) -> frozenset[str]:
+    def _setting(self, node: Node, values: list[Taint]) -> frozenset[str]:
         """Return what may have decided a setting: any code may store values in one of its own."""
+        listed = self.catalog.relation("pg_catalog", "pg_settings")  # it has none of those
+        if listed is not None and {oid for oid, _ in values[0].columns} == {listed.oid}:
+            return frozenset()
         argument = (node.get("args") or [{}])[0]
         if "TypeCast" in argument:
             argument = argument["TypeCast"]["arg"]

@@ -87,7 +87,7 @@ class Relations(Froms):
             sources |= self._below(relation.oid, column.name)
         for oid, number in tuple(sources):
             sources |= {(oid, n) for n in self.catalog.generated_from(oid, number)}
-        latent = frozenset(self.catalog.coercions(column.type))
+        latent = self.casting(column.type)
         return Taint(frozenset(sources), plain=here, origin=here, latent=latent)
 
     def _below(self, oid: int, name: str) -> set[ColumnId]:
