@@ -90,7 +90,7 @@ def outcome(masker: CopyMasker, runs: list[bytes]) -> list[object]:
 
 
 @pytest.mark.skipif(IMPLEMENTATION != "compiled", reason="no compiler: there is only one path")
-@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(OPTIONS), st.lists(maskers, min_size=1, max_size=4), st.data())
 def test_both_give_the_same_bytes_also_for_damaged_messages(
     options: CopyOptions, plan: list[Masker | None], data: st.DataObject
