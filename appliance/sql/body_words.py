@@ -30,9 +30,9 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A value that goes into a variable: its name in parts, and the expression as a SELECT.
+    """A value that goes into a variable: its name in parts, and the statement that gives it.
 
-    ``text`` None: it comes from a query, a cursor or another name.
+    ``text`` None: it comes from a loop, a cursor, a text that is built, or is another name.
     """
 
     name: tuple[str, ...]

@@ -88,7 +88,9 @@ def fills_of(function: Function, library: PgQuery) -> Fills:
             return UNREADABLE
         body = read_body(data, library.scan(data), function.parameters)
         return _plpgsql(body, function.parameters, library)
-    except (GrammarError, NotUnderstood, ValueError, KeyError, TypeError, RecursionError):
+    except (GrammarError, NotUnderstood, ValueError, RecursionError):
+        return UNREADABLE
+    except (LookupError, TypeError, AttributeError):  # a tree that is not as it is known here
         return UNREADABLE
 
 
@@ -98,7 +100,7 @@ def _plpgsql(body: Body, parameters: tuple[str, ...], library: PgQuery) -> Fills
         for one in body.stores
     ]
     variables: dict[str, Made] = dict.fromkeys(body.variables, NOTHING)
-    variables |= dict.fromkeys(parameters, ANYTHING)
+    variables |= dict.fromkeys((*parameters, "sqlerrm"), ANYTHING)
     for _ in range(len(stored) + 1):  # what goes from one variable into another
         before = dict(variables)
         for name, value in stored:
@@ -140,6 +142,7 @@ class _Reader:
     def __init__(self, variables: Mapping[str, Made]) -> None:
         self._variables = variables
         self._builtins = builtins()
+        self._rows: frozenset[str] = frozenset(_ROWS)  # what stands for a whole row by itself
         self.fills: list[Fill] = []
 
     def read(self, statements: Iterable[Node]) -> Fills:
@@ -147,6 +150,7 @@ class _Reader:
         reads: set[Name] = set()
         calls: set[Name] = set()
         for statement in statements:
+            self._rows = _rows_in(statement)
             written: set[int] = set()
             for tag, node in _nodes(statement):
                 if tag in ("InsertStmt", "UpdateStmt", "MergeStmt"):
@@ -163,20 +167,21 @@ class _Reader:
     def expression(self, node: Any) -> Made:
         """Return what anything in a tree is made from."""
         made = NOTHING
+        rows = self._rows | _rows_in(node)
         for tag, inner in _nodes(node):
             if tag == "ColumnRef":
-                made |= self._reference(inner)
+                made |= self._reference(inner, rows)
             elif tag == "FuncCall":
                 made |= self._call(name_of(strings(inner.get("funcname"))))
             elif tag == "ParamRef":
                 made |= ANYTHING
         return made
 
-    def _reference(self, node: Node) -> Made:
+    def _reference(self, node: Node, rows: frozenset[str]) -> Made:
         names = strings(node.get("fields"))
         if len(names) < len(node.get("fields", ())) or names == []:
             return ANYTHING  # a star
-        if len(names) == 1 and names[0] in _ROWS:
+        if len(names) == 1 and names[0] in rows:
             return ANYTHING
         if names[0] in self._variables and names[0] not in _ROWS:
             return self._variables[names[0]] | Made(frozenset(names[1:]))
@@ -232,6 +237,14 @@ class _Reader:
                 if name in made.columns:  # excluded.name
                     made |= value
             self.fills.append(Fill(relation, entry.get("name"), made))
+
+
+def _rows_in(tree: Any) -> frozenset[str]:
+    """Return the names that stand for whole rows: of relations, sub-queries, NEW and OLD."""
+    found = set(_ROWS)
+    for _, node in _nodes(tree):
+        found |= {str(node[key]) for key in ("relname", "aliasname", "ctename") if key in node}
+    return frozenset(found)
 
 
 def _is_star(value: Node) -> bool:

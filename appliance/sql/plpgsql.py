@@ -8,7 +8,7 @@ server would run is ever passed over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from appliance.sql.body_words import (
     END,
@@ -352,7 +352,11 @@ class _Reader(Words):
 
     def _plain(self) -> None:
         """A statement of words alone: FETCH, CLOSE, GET DIAGNOSTICS … run no expression."""
+        gives = self.peek() in ("fetch", "get")  # any name in it may be one that takes a value
         while self.peek() != ";":
+            if gives and is_name(self.peek()):
+                self.stores.append(Store(self.path()))
+                continue
             word = self.next()
             if not (is_name(word) or word.isdigit() or word in (".", ",", "=", ":=", "-")):
                 raise NotUnderstood
@@ -363,6 +367,7 @@ class _Reader(Words):
         if not is_name(word) or word in _NEVER_FIRST:
             raise NotUnderstood
         out: tuple[int, int] | None = None
+        known = 0
         while self.peek() != ";":
             word = self.next()
             if word == END or word == "atomic":  # a body in a body, with semicolons of its own
@@ -375,6 +380,7 @@ class _Reader(Words):
                     raise NotUnderstood
                 start = self.at - 1
                 self.accept("strict")
+                known = len(self.stores)
                 self.targets()
                 out = (start, self.at)
         text = self.text(first, self.at)
@@ -382,6 +388,7 @@ class _Reader(Words):
             base = self.tokens[first].start
             begin, end = self.tokens[out[0]].start, self.tokens[out[1] - 1].end
             text = text[: begin - base] + b" " + text[end - base :]
+            self.stores[known:] = [replace(one, text=text) for one in self.stores[known:]]
         self.add(text)
 
 

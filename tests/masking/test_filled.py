@@ -28,12 +28,13 @@ BEGIN
   NEW.slug := slug(NEW.title);
   SELECT NEW.card INTO NEW.copied;
   NEW.known := lookup(NEW.id);
+  SELECT count(*) INTO NEW.total FROM orders o WHERE o.id = NEW.id;
   RETURN NEW;
 END $$;
 CREATE FUNCTION slug(t text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS
   $$ BEGIN RETURN lower(t); END $$;
 CREATE TABLE filled (id int, card text, title text, last4 text, "by" text, changed timestamptz,
-  version int, slug text, copied text, known text);
+  version int, slug text, copied text, known text, total int);
 CREATE FUNCTION lookup(i int) RETURNS text LANGUAGE plpgsql AS
   $$ DECLARE c text; BEGIN SELECT card INTO c FROM filled WHERE id = i; RETURN c; END $$;
 CREATE TRIGGER t BEFORE INSERT OR UPDATE ON filled FOR EACH ROW EXECUTE FUNCTION fill();
@@ -82,6 +83,24 @@ CREATE FUNCTION first_card() RETURNS text LANGUAGE sql AS 'SELECT card FROM audi
 CREATE FUNCTION harmless() RETURNS text LANGUAGE sql AS $$ SELECT 'x' $$;
 CREATE TABLE defaulted (id int, a text DEFAULT first_card(), b text DEFAULT harmless());
 
+CREATE TABLE rows (id int, card text);
+CREATE TABLE row_log (a jsonb, b jsonb, n int, fetched text, said text, failed text);
+CREATE FUNCTION log_rows() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE v record; cards CURSOR FOR SELECT card FROM rows; c text; e text;
+BEGIN
+  OPEN cards; FETCH NEXT FROM cards INTO c; CLOSE cards;
+  INSERT INTO row_log (fetched, said) VALUES (c, e);
+  PERFORM 1 / 0;
+  INSERT INTO row_log (a, n) SELECT to_jsonb(r), count(*) FROM rows r GROUP BY r.id, r;
+  SELECT s INTO v FROM (SELECT card FROM rows) s;
+  UPDATE row_log SET b = to_jsonb(v), n = row_log.n + 1;
+  RETURN NULL;
+EXCEPTION WHEN others THEN
+  INSERT INTO row_log (failed) VALUES (SQLERRM);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER t AFTER INSERT ON rows FOR EACH STATEMENT EXECUTE FUNCTION log_rows();
+
 CREATE TABLE harmless_trigger (id int, card text, changed timestamptz, n int);
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -129,10 +148,11 @@ def test_what_code_fills_from_a_masked_column_is_computed_from_it(shop: Catalog)
         "ruled_log": {"what"},
         "defaulted": {"a"},
         "queries": {"q"},
+        "row_log": {"a", "b", "fetched", "failed"},
     }
 
 
 def test_a_function_that_an_admin_trusts_passes_nothing_on(shop: Catalog) -> None:
     found = computed(shop, "public.write_log", "*.row_back", "public.first_card", "public.lookup")
-    assert found.keys() == {"filled", "searched", "orders", "ruled_log", "queries"}
+    assert found.keys() == {"filled", "searched", "orders", "ruled_log", "queries", "row_log"}
     assert found["filled"] == {"last4", "copied"}
