@@ -31,6 +31,7 @@ from appliance.store.identities import IdentitySpec
 from appliance.store.models import GrantRow
 from appliance.store.record_models import RecordEventRow, SessionRow, StatementRow, TextRow
 from appliance.store.targets import TargetSpec
+from appliance.supervisor import PARENT_FD
 from tests.harness.polling import eventually
 from tests.harness.postgres import Database, fresh_database
 from tests.harness.store import migrated
@@ -55,6 +56,7 @@ class Gateway:
         self.store = store
         self.database = database
         self.listener = listener
+        self._life_read, self._life_write = os.pipe()  # workers end when it does, as with serve
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self.passwords: dict[str, str] = {}
 
@@ -71,11 +73,15 @@ class Gateway:
 
     def start_worker(self, number: int = 1, *, wait: bool = True) -> None:
         """Start a worker and wait until it has the present configuration."""
-        fd = self.listener.fileno()
+        fd, life = self.listener.fileno(), self._life_read
         argv = [sys.executable, "-m", "proxy", "--listen-fd", str(fd), "--worker", str(number)]
         log = open(self.config.data_dir / f"worker-{number}.log", "ab")  # noqa: SIM115
         self.processes[number] = subprocess.Popen(
-            argv, pass_fds=(fd,), env=self.environment, stdout=log, stderr=log
+            argv,
+            pass_fds=(fd, life),
+            env={**self.environment, PARENT_FD: str(life)},
+            stdout=log,
+            stderr=log,
         )
         log.close()
         if wait:
@@ -118,6 +124,8 @@ class Gateway:
             if self.processes[number].poll() is None:
                 self.kill_worker(number)
         self.listener.close()
+        os.close(self._life_read)
+        os.close(self._life_write)
         self.store.close()
 
     # -- configuration -------------------------------------------------------------------------
