@@ -70,7 +70,7 @@ class _Planner:
         return replace(
             made,
             depends=tuple(sorted(lineage.depends)),
-            must_check=lineage.is_bound or (computed and bool(lineage.relations)),
+            must_check=lineage.is_bound or (computed and bool(lineage.depends)),
             copy=lineage.copy,
         )
 
@@ -135,9 +135,18 @@ class _Planner:
                 mask,
             )
         for link in sorted(lineage.links, key=lambda link: sorted(link.columns)):
-            if link.is_equality or not self._is_mixed(link.columns):
+            if not self._is_mixed(link.columns):
                 continue
             for mask in self._of(link.columns):
+                if link.is_equality and not lineage.changes:
+                    continue
+                if link.is_equality:
+                    return _refused(
+                        f"which rows it changes would tell values of {mask.column}, which is "
+                        "masked for you",
+                        f"Compare {mask.column} with a constant, a parameter or a masked column.",
+                        mask,
+                    )
                 return _refused(
                     f"comparing other rows with {mask.column} would tell its values, which are "
                     "masked for you",

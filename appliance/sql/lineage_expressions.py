@@ -75,6 +75,7 @@ class Expressions:
         self.called: frozenset[str] | None = None
         self.depends: set[Dependency] = set()
         self.is_bound = False
+        self.seen: tuple[int, ...] = ()  # the definitions that are being read
         self._rows = count(1)
 
     def query(self, node: Node, parent: Level | None) -> Table:
@@ -85,7 +86,6 @@ class Expressions:
 
     def depend(self, kind: Kind, name: str) -> None:
         """Note that the statement's meaning rests on all objects of that name."""
-        self.is_bound = True
         pin = self.catalog.pin(kind, name)
         self.depends.add(Dependency(kind, name, pin))
         if pin and self.scope.path is not None:  # which of them is meant, the path decides
@@ -113,9 +113,12 @@ class Expressions:
         self.size_code |= taint.opaque
 
     def link(self, taint: Taint, *, is_equality: bool) -> None:
-        """Note that values of several rows are compared."""
+        """Note that values of several rows are compared.
+
+        What the author of a view or function compares is masked, never refused.
+        """
         if len(taint.rows) > 1 and len(taint.columns) > 1:
-            self.links.add(Link(taint.columns, is_equality))
+            self.links.add(Link(taint.columns, is_equality or bool(self.seen)))
 
     def test(self, node: Any, level: Level) -> None:
         """Read what only decides about rows or their order."""
@@ -126,15 +129,14 @@ class Expressions:
                 level.tests |= self.use(self._predicate(part, level)).columns
 
     def _predicate(self, node: Node, level: Level) -> Taint:
+        """Return what a condition, or what rows are put in order by, is computed from."""
+        if "BoolExpr" in node:
+            given = [self._predicate(part, level) for part in node["BoolExpr"].get("args", ())]
+            return self.use(computed(given))
         value = self.parts(node, level)
-        tag = next(iter(node))
-        kept = node[tag].get("node", {}) if tag == "SortBy" else node
-        if not kept.keys() & {"BoolExpr", "A_Expr", "SubLink", "NullTest", "BooleanTest"}:
+        kept = node["SortBy"].get("node", {}) if "SortBy" in node else node
+        if not kept.keys() & {"A_Expr", "SubLink"}:  # those note it themselves
             self.link(value, is_equality=False)
-        if "BoolExpr" in kept:
-            for argument in kept["BoolExpr"].get("args", ()):
-                if "FuncCall" in argument:
-                    self.link(self.parts(argument, level), is_equality=False)
         return value
 
     def parts(self, value: Any, level: Level) -> Taint:
@@ -291,6 +293,8 @@ class Expressions:
         if (boolean or kind in _BOOLEAN_KINDS) and kind != "AEXPR_NULLIF":
             self.link(whole, is_equality=name.name in EQUALITY and kind not in _IMPLIED)
             return tested(parts)
+        if kind == "AEXPR_NULLIF":
+            self.link(whole, is_equality=True)
         return whole.via(f"operator {name.name}")
 
     def _SubLink(self, node: Node, level: Level) -> Taint:

@@ -32,7 +32,6 @@ class Relations(Froms):
         self.relations: set[int] = set()
         self.reached: set[ColumnId] = set()
         self.watched: dict[ColumnId, str] = {}
-        self.seen: tuple[int, ...] = ()
         self._views: dict[int, Table] = {}
 
     def relation(self, relation: Relation, inherits: bool = True) -> Source:

@@ -112,11 +112,15 @@ class Statements:
 
     def _show(self, body: Node) -> Lineage:
         name = str(body.get("name", ""))
-        if is_plain_setting(name):
-            return Lineage(((name, CONSTANT),))
         # Code may have stored anything in a setting of its own.
         code = frozenset({"pg_catalog.current_setting"})
-        return Lineage(((name, Taint(opaque=code, origin=(0, 0))),), opaque=code)
+        stored = Taint(opaque=code, origin=(0, 0))
+        if name == "all":
+            shown = (("name", CONSTANT), ("setting", stored), ("description", CONSTANT))
+            return Lineage(shown, opaque=code)
+        if is_plain_setting(name):
+            return Lineage(((name, CONSTANT),))
+        return Lineage(((name, stored),), opaque=code)
 
     def _prepare(self, body: Node) -> Lineage:
         reader = self._reader
