@@ -30,13 +30,14 @@ from proxy.connection import Connection
 from proxy.cursors import PreparedLineages
 from proxy.encodings import codec_of
 from proxy.endpoint import Endpoint, keep_alive
+from proxy.hello import hello
 from proxy.holds import Doer
 from proxy.judge import Judge
 from proxy.masking import Masking
 from proxy.prepared_facts import PreparedFacts
 from proxy.session import Session
 from proxy.upstream import Unreached, Upstream, connect
-from proxy.wire import authentication, backend, codes, framing
+from proxy.wire import authentication, codes, framing
 from proxy.wire.notices import error_response
 
 if TYPE_CHECKING:
@@ -200,7 +201,11 @@ class Login:
             self._fatal("08006", f"gatepost: {error.message}", "Ask an admin of Gatepost.")
             return False
         upstream = connect(
-            admission.target, admission.upstream_startup(), secret, worker.scram_keys
+            admission.target,
+            admission.upstream_startup(),
+            secret,
+            worker.scram_keys,
+            is_masked=worker.precedents(Subject.of(admission)).masking is not None,
         )
         if isinstance(upstream, Unreached):
             self._note(request, f"target: {upstream.message}", upstream.sqlstate)
@@ -345,17 +350,10 @@ class Login:
         session.judge.policy_changed()
         session.judge.encoding_is(ready.parameters.get("client_encoding", "UTF8"))
         rest = self._messages.rest
-        hello = [
-            *ready.notices,
-            *(
-                backend.ParameterStatus(name.encode(), value.encode()).encode()
-                for name, value in ready.parameters.items()
-            ),
-            authentication.BackendKeyData(ready.process_id, key).encode(),
-            backend.ReadyForQuery(ready.status).encode(),
-        ]
+        asked = admission.request.settings
+        greeting = hello(ready, key, session, asked, admission.role.name)
         try:
-            self._client.write(b"".join(hello))
+            self._client.write(greeting)
         except OSError:
             recorder.end("client left during the login")
             raise

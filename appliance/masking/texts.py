@@ -12,6 +12,7 @@ from appliance.masking.plan import plan
 from appliance.masking.values import MaskPlan
 from appliance.policy.verdict import Action, Verdict
 from appliance.sql.catalog import Catalog
+from appliance.sql.dependencies import is_temporary
 from appliance.sql.facts import EffectClass, Facts, NameContext, Statement
 from appliance.sql.lineage import lineage
 from appliance.sql.native import PgQuery
@@ -147,10 +148,12 @@ class TextMasks:
         view another definition meanwhile, or a table the name of another.
         """
         statement = facts.statements[0]
-        if masks.is_empty or statement.kind not in _COMPUTING or not _names_users(statement):
+        if masks.is_empty or statement.kind not in _COMPUTING:
+            return None
+        if not _names_users(statement) and _system_first(names):
             return None
         found = self.lineage(text, catalog, names)
-        if found.unknown or not found.is_bound:
+        if found.unknown or not (found.is_bound or (found.depends and not found.relations)):
             return None
         return MaskPlan((), depends=tuple(sorted(found.depends)), must_check=True)
 
@@ -255,6 +258,12 @@ def dirties(statement: Statement) -> bool:
             or any(change.name in NAME_SETTINGS for change in statement.settings)
         )
     )
+
+
+def _system_first(names: NameContext) -> bool:
+    """Return whether built-in functions and operators are found before anybody's own."""
+    path = [schema for schema in names.search_path or () if not is_temporary(schema)]
+    return path[:1] == ["pg_catalog"]
 
 
 def _names_users(statement: Statement) -> bool:

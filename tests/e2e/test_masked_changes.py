@@ -183,6 +183,19 @@ def test_a_table_made_anew_under_its_name(shop: Shop) -> None:
         assert rows(connection, "SELECT lower(card) FROM customers") == ["***"]
 
 
+def test_an_operator_that_another_session_puts_before_the_systems(shop: Shop) -> None:
+    with shop.connect() as connection:
+        connection.execute(f"SET search_path = {shop.schema}, pg_catalog".encode())
+        assert rows(connection, "SELECT 1 + 1::smallint") == [2]
+        shop.run(
+            "CREATE FUNCTION near(int, smallint) RETURNS text LANGUAGE sql STABLE"
+            " AS 'SELECT card FROM customers WHERE id = $1';"
+            "CREATE OPERATOR + (LEFTARG = int, RIGHTARG = smallint, FUNCTION = near)"
+        )
+        for _ in range(2):
+            assert rows_or_no(connection, "SELECT 1 + 1::smallint") in ([], ["***"], [None])
+
+
 def test_names_that_the_session_itself_gives_another_meaning(shop: Shop) -> None:
     shop.run(f"CREATE TABLE {shop.other}.customers AS SELECT id, card FROM customers;")
     with shop.connect() as connection:
