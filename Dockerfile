@@ -17,7 +17,7 @@ RUN /opt/gatepost/bin/pip install --no-deps /src \
     && /opt/gatepost/bin/pip uninstall --yes pip \
     && find /opt/gatepost -name tests -type d -path '*/gevent/*' -prune -exec rm -rf {} + \
     && find /opt/gatepost -name '*.so' -exec strip --strip-unneeded {} + \
-    && /opt/gatepost/bin/python -c 'import appliance.masking._rows'
+    && /opt/gatepost/bin/python -c 'import appliance.masking._rows, appliance.masking._copy_rows'
 
 FROM python:3.13-slim
 RUN apt-get update \

@@ -1,14 +1,15 @@
 """Replacements for the values of a column: by its rule's method, its type and the format.
 
-A replacement is always valid for the type in that format. Where none is (an enum, a composite, a
-type that is not known, a domain that would refuse it) it is NULL. An array is replaced by an empty
-one and a range by the empty one, whatever the method: how many elements there are says something
-of the value too.
+A replacement is always valid for the type in that format. Where none is (a composite, an enum but
+for a label that the rule gives, a type that is not known, a domain that would refuse it) it is
+NULL. An array is replaced by an empty one and a range by the empty one, whatever the method: how
+many elements there are says something of the value too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from appliance.masking.maskers_fixed import fixed, takes_fixed
@@ -83,6 +84,8 @@ def why_not(
     if method in (Method.NULL, Method.REDACT) or (of is None and catalog is None):
         return ""
     kind = Kind.UNKNOWN if of is None else of.kind
+    if of is not None and kind is Kind.ENUM and value is not None:
+        return "" if value in of.labels else f"the value is none of {type_name}'s labels"
     if kind in _TAKES[method]:
         return "" if value is None else _why_not_fixed(kind, type_name, value)
     return f"{method} is for {_WORDS[method]}, not for {type_name}: use redact or null"
@@ -111,6 +114,9 @@ def _masker(
     *,
     whole: bool = False,
 ) -> Masker:
+    if of.kind is Kind.ENUM and mask.method is Method.FIXED and mask.value in of.labels:
+        with suppress(UnicodeEncodeError):  # else the session's encoding does not have it
+            return Constant(None if whole else mask.value.encode(dialect.codec or "ascii"))
     if mask.method is Method.NULL or of.kind in _ONLY_NULL:
         return Constant(None)
     made = None if whole else _by_method(mask, of.kind, form, key, dialect, typmod)
@@ -164,5 +170,5 @@ _WORDS: Final = {
     Method.EMAIL: "texts",
     Method.HASH: "texts, integers and uuids",
     Method.ZERO_DATE: "dates and timestamps",
-    Method.FIXED: "texts, numbers, dates, times, addresses, uuids, bytea and json",
+    Method.FIXED: "texts, numbers, dates, times, addresses, uuids, enums, bytea and json",
 }

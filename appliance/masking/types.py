@@ -193,10 +193,14 @@ _MAX_DEPTH = 32  # of domains over domains
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """``element``: OID of an array's elements, which its binary form names."""
+    """``element``: OID of an array's elements, which its binary form names.
+
+    ``labels``: of an enum.
+    """
 
     kind: Kind
     element: int = 0
+    labels: tuple[str, ...] = ()
 
 
 def type_of(oid: int, catalog: Catalog | None) -> Type:
@@ -208,6 +212,8 @@ def type_of(oid: int, catalog: Catalog | None) -> Type:
         if row is None:
             break
         _, _, name, how, element, base, _, *more = row
+        if how == "e":
+            return Type(Kind.ENUM, labels=tuple(more[1] or ()) if len(more) > 1 else ())
         if how != "d":
             return _of_user(name, how, element)
         if more and more[0]:
@@ -254,7 +260,7 @@ def _of_user(name: str, how: str, element: int) -> Type:
 
 
 def _row(catalog: Catalog | None, oid: int) -> tuple[Any, ...] | None:
-    """Return (OID, schema, name, typtype, typelem, typbasetype, typrelid, has a CHECK)."""
+    """Return (OID, schema, name, typtype, typelem, typbasetype, typrelid, has a CHECK, labels)."""
     rows = () if catalog is None else catalog.type_rows
     return next((row for row in rows if row[0] == oid), None)
 
@@ -269,7 +275,6 @@ def _without_modifier(name: str) -> str:
 
 _BY_TYPTYPE: Final = {
     "c": Kind.COMPOSITE,
-    "e": Kind.ENUM,
     "m": Kind.MULTIRANGE,
     "r": Kind.RANGE,
 }

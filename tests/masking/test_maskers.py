@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.adapt import Transformer
 from psycopg.pq import Format
 
-from appliance.masking.maskers import Dialect, masker
+from appliance.masking.maskers import Dialect, masker, why_not
 from appliance.masking.types import type_of
 from appliance.masking.values import ColumnMask, Method
 from appliance.sql.catalog import Catalog
@@ -251,6 +251,21 @@ def test_where_no_value_is_safe_there_is_null(
         for whole in (False, True):
             replace = masker(mask, oid, catalog, form, KEY, whole=whole, typmod=typmod)
             assert replace(ONLY_NULL[type_name].encode()) is None
+
+
+def test_an_enum_can_be_fixed_to_one_of_its_labels(
+    connection: psycopg.Connection[Any], catalog: Catalog
+) -> None:
+    oid, _ = described(connection, "public.mood")
+    glad, angry = (ColumnMask("r", Method.FIXED, "c", label) for label in ("glad", "angry"))
+    for form in (TEXT, BINARY):
+        found = masker(glad, oid, catalog, form, KEY)(b"sad")
+        assert found is not None
+        assert taken(connection, "public.mood", oid, found, form) == "glad"
+        assert masker(glad, oid, catalog, form, KEY, whole=True)(b"sad") is None
+        assert masker(angry, oid, catalog, form, KEY)(b"sad") is None
+    assert why_not("fixed", "public.mood", "glad", catalog) == ""
+    assert "labels" in why_not("fixed", "public.mood", "angry", catalog)
 
 
 def test_a_column_of_a_domain_with_a_check_is_null_though_its_rows_are_described_as_text(
