@@ -17,7 +17,7 @@ from appliance.store.access_requests import AccessAsk
 from appliance.store.actors import Actor
 from appliance.store.database import Store
 from tests.declarative.conftest import BY, NOW, SEALER, apply_text
-from tests.declarative.test_apply import ENVIRON, FILE
+from tests.declarative.example import ENVIRON, FILE
 from tests.store.profiled import COUNT, recorder_in
 
 ALL = """

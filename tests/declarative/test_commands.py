@@ -21,7 +21,7 @@ import pytest
 from appliance.store import accounts, snapshots, workers
 from appliance.store.database import Store, open_store
 from appliance.store.workers import Beat
-from tests.declarative.test_apply import ENVIRON, FILE
+from tests.declarative.example import ENVIRON, FILE
 from tests.harness.polling import eventually
 from tests.harness.shell import Done, gatepost
 

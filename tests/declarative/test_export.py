@@ -44,7 +44,7 @@ from appliance.store.grants import GrantSpec
 from appliance.store.identities import IdentitySpec
 from appliance.store.targets import TargetSpec
 from tests.declarative.conftest import BY, NOW, SEALER, apply_text
-from tests.declarative.test_apply import ENVIRON, FILE
+from tests.declarative.example import ENVIRON, FILE
 from tests.harness.store import migrated
 
 _DAY = timedelta(days=1)
