@@ -110,7 +110,9 @@ SELECT pg_catalog.json_build_object(
        n.nspname, t.typname, t.typtype, t.typelem::pg_catalog.int8,
        t.typbasetype::pg_catalog.int8, t.typrelid::pg_catalog.int8,
        EXISTS (SELECT 1 FROM pg_catalog.pg_constraint k
-         WHERE k.contypid = t.oid AND k.contype = 'c'::pg_catalog."char")))
+         WHERE k.contypid = t.oid AND k.contype = 'c'::pg_catalog."char"),
+       (SELECT pg_catalog.json_agg(e.enumlabel) FROM pg_catalog.pg_enum e
+         WHERE e.enumtypid = t.oid)))
      FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
      WHERE t.oid >= {FIRST_USER_OID}::pg_catalog.oid AND n.nspname !~ '^pg_(toast|temp_)'),
   'functions', (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
