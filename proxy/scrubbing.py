@@ -115,7 +115,8 @@ class Screen:
         key = name.lower()
         if self.rules is None or key in _FINITE or value in ("", old):
             return True
-        self._know(key, old)  # it comes again when a transaction ends
+        if old:
+            self._know(key, old)  # it comes again when a transaction ends
         if (key, value) in self.known:
             return True
         if key == "timezone":
@@ -136,7 +137,7 @@ def _ends(statement: Statement) -> bool:
 def _schemas(path: str) -> set[str]:
     """Return the names in a search_path as it is reported; commas in names make others of them."""
     names = {name.strip().strip('"') for name in path.split(",")}
-    return names - {"$user", "pg_catalog", "pg_temp"}
+    return names - {"$user", "public", "pg_catalog", "pg_temp"}
 
 
 def error(body: bytes) -> bytes:
@@ -174,9 +175,12 @@ def parameter_status(session: Session, view: memoryview, pos: int, end: int) -> 
     head = session.queue.head
     if head is not None and head.decision is not None:
         screen.heard(head.decision)
+    return None if screen.status(name, old, value, _schemas_of(session)) else b""
+
+
+def _schemas_of(session: Session) -> frozenset[str]:
     catalog = session.judge.catalog
-    schemas = frozenset(catalog.schemas) if catalog is not None else frozenset()
-    return None if screen.status(name, old, value, schemas) else b""
+    return frozenset(catalog.schemas) if catalog is not None else frozenset()
 
 
 def tag(session: Session, found: str) -> None:

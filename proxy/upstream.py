@@ -62,7 +62,12 @@ class Unreached:
 
 
 def connect(
-    target: Target, parameters: dict[str, str], secret: str, keys: KeyCache
+    target: Target,
+    parameters: dict[str, str],
+    secret: str,
+    keys: KeyCache,
+    *,
+    is_masked: bool = False,
 ) -> Upstream | Unreached:
     """Open a session on the target, waiting in the calling greenlet."""
     endpoint: Endpoint | None = None
@@ -83,6 +88,7 @@ def connect(
             tls_verified=endpoint.is_tls and tls.is_verified(target),
             allow_md5=target.allow_md5,
             allow_cleartext=target.allow_cleartext,
+            is_masked=is_masked,
         )
         with gevent.Timeout(_LOGIN_S, TimeoutError()):
             outcome = _log_in(endpoint, messages, login)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from appliance.errors import ProtocolError
 from appliance.identity.scram import KeyCache, ScramClient, ScramFailed
+from appliance.masking import errors
 from proxy.wire import backend, codes
 from proxy.wire.authentication import (
     Authentication,
@@ -39,6 +40,7 @@ class UpstreamLogin:
     ``parameters``: the start-up parameters, ``user`` and ``database`` among them. ``binding``:
     ``tls.server_end_point`` of the target's certificate, None without TLS. ``tls_verified``: the
     certificate was checked (verify-ca, verify-full): only then may a cleartext password go out.
+    ``is_masked``: what a login trigger says may hold values that the client must not see.
     """
 
     parameters: Mapping[str, str]
@@ -48,6 +50,7 @@ class UpstreamLogin:
     tls_verified: bool = False
     allow_md5: bool = False
     allow_cleartext: bool = False
+    is_masked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ def log_in(login: UpstreamLogin) -> LoginSteps:
         return Rejected("08006", failed.message, failed.detail)
     if rejected is not None:
         return rejected
-    return (yield from _settle())
+    return (yield from _settle(login.is_masked))
 
 
 def _authenticate(
@@ -185,7 +188,7 @@ class _Collected:
     notices: list[bytes] = field(default_factory=list)
 
 
-def _settle() -> Generator[bytes, UpstreamMessage | None, Ready | Rejected]:
+def _settle(is_masked: bool) -> Generator[bytes, UpstreamMessage | None, Ready | Rejected]:
     """Collect what comes between AuthenticationOk and ReadyForQuery."""
     found = _Collected()
     while True:
@@ -201,6 +204,7 @@ def _settle() -> Generator[bytes, UpstreamMessage | None, Ready | Rejected]:
                 if len(found.notices) < _MAX_NOTICES:
                     found.notices.append(parse_notice_response(body).encode())
             case codes.ERROR_RESPONSE:
+                body = errors.scrub(bytes(body), is_error=True) if is_masked else body
                 return rejection(parse_error_response(body))
             case codes.READY_FOR_QUERY:
                 ready = backend.parse_ready_for_query(body)

@@ -18,7 +18,7 @@ from tests.harness.postgres import fresh_database
 
 SSN, OTHER_SSN, CARD = "078-05-1120", "219-09-9961", "4929813726507418"
 PAY, BORN = 51834, "1986-02-13"
-SECRETS = (SSN, SSN.replace("-", ""), "078-0", "07805", OTHER_SSN, CARD, str(PAY), BORN)
+SECRETS = (SSN, SSN.replace("-", "")[1:], "078-0", "07805", OTHER_SSN, CARD, str(PAY), BORN)
 
 _SCHEMA = f"""
 CREATE TABLE people (id int PRIMARY KEY, name text NOT NULL, card text, ssn text UNIQUE,

@@ -141,3 +141,43 @@ def test_a_notification_of_another_session_while_idle_has_no_payload(
     assert client.until("A")[-1].body[4:] == b"news\0\0"
     client.send(raw.TERMINATE)
     assert secrets_in(client.rest()) == []
+
+
+_ON_LOGIN = """
+CREATE FUNCTION on_login() RETURNS event_trigger LANGUAGE plpgsql AS $$
+DECLARE found text := (SELECT ssn FROM public.people WHERE id = 1);
+BEGIN
+  IF current_setting('application_name') = 'tell' THEN
+    RAISE WARNING 'saw %', found;
+    PERFORM set_config('application_name', found, false),
+      set_config('search_path', quote_ident(found), false),
+      set_config('scram_iterations', ltrim(replace(found, '-', ''), '0'), false);
+  ELSIF current_setting('application_name') LIKE 'fail%' THEN
+    RAISE EXCEPTION 'saw %', found USING DETAIL = found, HINT = found,
+      ERRCODE = substr(current_setting('application_name'), 6);
+  END IF;
+END $$;
+CREATE EVENT TRIGGER on_login ON login EXECUTE FUNCTION on_login();
+ALTER EVENT TRIGGER on_login ENABLE ALWAYS;
+"""
+
+
+def test_a_trigger_on_logins_can_tell_nothing(people: Gateway) -> None:
+    database = people.database
+    with database.server.connect(database.name) as superuser:
+        superuser.execute(_ON_LOGIN)
+        try:
+            with RawClient(people.port) as client:
+                client.log_in(ANA, people.passwords[ANA], application_name="tell")
+                received = bytes_of(client.login)
+                kinds = {message.kind for message in client.login}
+            assert "N" in kinds and secrets_in(received) == []
+            for sqlstate in ("P0001", "28000", "3D000", "AB123"):
+                with RawClient(people.port) as client:
+                    with pytest.raises(raw.ErrorCame) as caught:
+                        client.log_in(
+                            ANA, people.passwords[ANA], application_name=f"fail {sqlstate}"
+                        )
+                    assert secrets_in(str(caught.value) + str(bytes_of(client.login))) == []
+        finally:
+            superuser.execute("DROP EVENT TRIGGER on_login; DROP FUNCTION on_login()")
