@@ -12,7 +12,7 @@ from appliance.sql.facts import Name
 from appliance.sql.lineage_names import Level, Source, Table
 from appliance.sql.lineage_query import Queries
 from appliance.sql.taint import Taint, Write, computed
-from appliance.sql.walker import Node
+from appliance.sql.walker import Node, range_name
 
 _RULED = "\0"  # stands for all columns, and for how many there are
 
@@ -30,6 +30,9 @@ class Changes(Queries):
         relation = node["relation"]
         target = self.range_var({**relation, "inh": True}, Level(None))
         target = self.aliased(target, relation.get("alias")).of_row(self.row())
+        for named in self.scope.relation(range_name(relation)).relations:
+            if named.is_system:  # definitions are changed by commands, which are looked at
+                self.inspects.add(f"a change of {named.name}")
         code = self.code_of(target)
         for value in code.values():
             self.opaque |= value.opaque

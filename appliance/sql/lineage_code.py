@@ -19,7 +19,7 @@ from appliance.sql.lineage_relations import Relations
 from appliance.sql.lookup import Scope
 from appliance.sql.native import GrammarError
 from appliance.sql.parsed import ParsedStatement, RelationUse
-from appliance.sql.taint import Taint, computed
+from appliance.sql.taint import CLEAN, Taint, computed
 from appliance.sql.walker import Node, strings
 
 _MAX_BODIES = 8
@@ -171,14 +171,14 @@ class Bodies(Relations):
         parts = [part for part in found if part is not None]
         parts += [self._relation_in(use) for use in statement.relations]
         writes = bool(classes & _WRITING)
-        return _all_of([*parts, Reads(Taint(), writes)])
+        return _all_of([*parts, Reads(CLEAN, CLEAN, writes)])
 
     def _called_in(self, name: Name) -> Reads | None:
         users = [] if name.schema == "pg_catalog" else self.scope.functions(name)
         users = [function for function in users if function.name.schema != "information_schema"]
         if name.schema in (None, "pg_catalog") and name.name in self.builtins.names:
             if name.name in SENDING:
-                return Reads(Taint(), True)
+                return Reads(CLEAN, CLEAN, True)
             if not gives_only_what_it_is_given(name.name, self.builtins):
                 raise _UnreadError
             if not users or all(map(self.is_sure, users)):
@@ -198,7 +198,9 @@ class Bodies(Relations):
             whole = computed(value for name, value in source.columns if name in use.columns)
         if use.cls not in _QUIET | _WRITING:
             raise _UnreadError
-        return Reads(whole, use.cls in _WRITING)
+        # Of a table that it inserts into, a body sees its own new rows at most.
+        stored = CLEAN if use.cls is EffectClass.INSERT else whole
+        return Reads(whole, stored, use.cls in _WRITING)
 
     def assigned(self, function: Function) -> frozenset[str] | None:
         """Return which columns of NEW a trigger's function may set; None: perhaps all."""
@@ -242,7 +244,11 @@ def _assigned(tokens: list[str]) -> frozenset[str] | None:  # noqa: C901 - a lis
 
 
 def _all_of(parts: list[Reads]) -> Reads:
-    return Reads(computed(part.value for part in parts), any(part.writes for part in parts))
+    return Reads(
+        computed(part.value for part in parts),
+        computed(part.stored for part in parts),
+        any(part.writes for part in parts),
+    )
 
 
 def _nodes(name: Name) -> list[Node]:

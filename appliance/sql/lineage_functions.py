@@ -27,9 +27,13 @@ _ROW_AS_JSON = frozenset({"to_json", "to_jsonb", "row_to_json"})
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """What a body that could be read has in reach besides its arguments; whether it writes."""
+    """What a body that could be read has in reach besides its arguments.
+
+    ``stored``: what of that it may write somewhere; ``writes``: whether it writes at all.
+    """
 
     value: Taint
+    stored: Taint
     writes: bool
 
 
@@ -253,7 +257,8 @@ class Calls(Expressions):
         if len(known) == len(found):
             value = computed([given, *(part.value for part in known)]).via(f"{name}()")
             if any(part.writes for part in known):
-                self.writes.append(Write(f"{name}()", value))
+                stored = computed([given, *(part.stored for part in known)])
+                self.writes.append(Write(f"{name}()", stored))
             self.folded.append(value)
             self.code_read |= {str(function.name) for function in users}
             return replace(value, made=True)

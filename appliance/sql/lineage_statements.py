@@ -77,6 +77,8 @@ class Statements:
             return self._copy(body)
         if tag in _COPYING:
             return self._copying(tag, body)
+        if tag == "CallStmt":
+            return self._call(body)
         if tag == "CreateSchemaStmt":
             if body.get("schemaElts"):
                 return Lineage(forbidden="CREATE SCHEMA with definitions in it")
@@ -166,6 +168,16 @@ class Statements:
             is_bound=True,
         )
         return _given(found, given)
+
+    def _call(self, body: Node) -> Lineage:
+        """A procedure may run where all that it reads is known, and nothing of that is masked."""
+        reader = self._reader
+        reader.changes = True
+        value = reader.call(body["funccall"], Level(None))
+        if value.opaque:
+            return Lineage(forbidden=f"CALL of {sorted(value.opaque)[0]}()")
+        reader.writes.append(Write("CALL", value))
+        return self._of(Table([("", value)], is_open=True))
 
     def _copy(self, body: Node) -> Lineage:
         if body.get("is_program") or body.get("filename"):
