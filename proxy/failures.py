@@ -72,6 +72,9 @@ def _failed(session: Session, head: InFlight, sqlstate: str) -> None:
     """Journal what an error ended."""
     if head.own:
         head.sqlstate = sqlstate
+        if head.ahead_of is not None:
+            _failed(session, head.ahead_of, sqlstate)
+            head.ahead_of.records = ()  # it is skipped too, and noted
         return
     if head.kind is Kind.PARSE and head.prepared is not None and head.decision is not None:
         try:  # a text that the target could not parse has run nothing, but was tried

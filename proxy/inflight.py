@@ -58,6 +58,7 @@ class InFlight:
     plan: ResultPlan | None = None
     undo: Callable[[], None] | None = None
     on_done: Callable[[], None] | None = None
+    ahead_of: InFlight | None = None  # of an own message: the client's that fails with it
     on_description: Callable[[bytes], None] | None = None
 
     def __init__(self, kind: Kind, *, own: bool = False, started: float = 0.0) -> None:

@@ -152,7 +152,9 @@ def execute(
         return _ask(session, run, Check(raw, portal, name))
     if any(statement.kind not in _ROWLESS for statement in decision.facts.statements):
         session.to_upstream.append(frontend.Describe(codes.PORTAL, name).encode())
-        session.own(Kind.DESCRIBE).on_description = partial(_planned, session, item)
+        describe = session.own(Kind.DESCRIBE)
+        describe.on_description = partial(_planned, session, item)
+        describe.ahead_of = item
     session.queue.push(item)
     return FORWARD
 

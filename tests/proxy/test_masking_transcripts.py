@@ -169,6 +169,13 @@ def test_in_a_failed_transaction_the_target_says_no_as_ever(play: MaskedPlay) ->
     ]
 
 
+def test_an_execute_that_fails_as_it_is_described_is_recorded_as_failed(play: MaskedPlay) -> None:
+    play.client(parse(PLAIN), bind(), execute(), SYNC)
+    play.target(*BOUND, error("25P02"), IDLE)
+    assert play.kinds() == "12EZ"
+    assert play.records() == [(PLAIN, "failed")]
+
+
 def test_a_failing_batch_skips_what_is_looked_at_and_what_follows(play: MaskedPlay) -> None:
     play.client(parse(COMPUTED), bind(), execute(), parse("select 2"), bind(), execute(), SYNC)
     play.upstream()
