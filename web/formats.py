@@ -60,6 +60,8 @@ _ACTIONS = {
     "masking.change": "changed a masking rule",
     "masking.create": "added a masking rule",
     "masking.delete": "removed a masking rule",
+    "masking.forget": "forgot what a masking rule followed",
+    "masking.look": "had values of a target looked at",
     "masking.reorder": "changed the order of masking rules",
     "masking.resolve": "found columns that a masking rule means",
     "pre_approval.create": "pre-approved a statement",

@@ -21,10 +21,11 @@ from appliance.masking.survey import Seen, Survey, Values
 from appliance.masking.values import ColumnMask, Method
 from appliance.sealing import masking_key
 from appliance.sql.catalog import Catalog, Relation
-from appliance.store import catalogs
+from appliance.store import catalogs, masking_looks
 from appliance.targets import load_catalog, open_secret
 from appliance.targets.sampling import Wanted, sample
 from web.services import now, off_loop, services
+from web.viewer import actor
 
 EXTENSION = "gatepost_masking"
 _KEPT = 16  # surveys; each holds a catalog
@@ -201,6 +202,7 @@ def look_at_values(read: Read) -> Found:
     survey = read.survey
     wanted = [Wanted(one.oid, one.kind, columns) for one, columns in survey.to_look_at()]
     with _surveys().alone(read):
+        _note(read, len(wanted))
         seen = sample(read.target, read.database, _secret(read.target), wanted)
     columns = off_loop(lambda: tuple(survey.uncovered(seen.values)))
     relations = ((survey.catalog.by_oid(oid), why) for oid, why in seen.failed.items())
@@ -222,6 +224,7 @@ def masked_samples(read: Read, relation: Relation, columns: Sequence[Seen]) -> d
         tuple((seen.column.number, seen.column.name, False) for seen in asked),
     )
     with _surveys().alone(read):
+        _note(read, 1)
         found = sample(read.target, read.database, _secret(read.target), [wanted], different=_SHOWN)
     if relation.oid in found.failed:
         raise NotFound(f"{seen_as(relation)} cannot be read: {found.failed[relation.oid]}")
@@ -256,6 +259,12 @@ def _mask(seen: Seen) -> ColumnMask | None:
     if cover.is_computed and method is not Method.NULL:
         method = Method.REDACT
     return ColumnMask(rule.name, method, seen.name, rule.value)
+
+
+def _note(read: Read, tables: int) -> None:
+    """Write down who looks, before anything is read."""
+    store = services().store
+    masking_looks.note(store, actor(), now(), read.target.name, read.database, tables)
 
 
 def _surveys() -> Surveys:

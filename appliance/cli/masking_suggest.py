@@ -12,7 +12,8 @@ from appliance.entities import Snapshot, Target
 from appliance.errors import NotFound
 from appliance.masking.survey import Seen, Survey
 from appliance.sql.catalog import Catalog
-from appliance.store import catalogs, snapshots
+from appliance.store import catalogs, masking_looks, snapshots
+from appliance.store.actors import shell_actor
 from appliance.targets import load_catalog, open_secret
 from appliance.targets.sampling import Sample, Wanted, sample
 
@@ -45,8 +46,12 @@ def suggest(target: str, database: str, names_only: bool, as_json: bool) -> None
             catalogs.put(found.store, found.now(), target, database, catalog.to_json())
             snapshot = snapshots.load(found.store, found.now())
         stored = catalogs.get(found.store, target, database)
-    survey = _survey(snapshot, place, database, stored.data if stored else b"{}")
-    seen = _NOTHING if names_only else _sampled(place, database, secret, survey)
+        survey = _survey(snapshot, place, database, stored.data if stored else b"{}")
+        wanted = [Wanted(one.oid, one.kind, columns) for one, columns in survey.to_look_at()]
+        if not names_only:
+            by, tables = shell_actor(), len(wanted)
+            masking_looks.note(found.store, by, found.now(), target, database, tables)
+    seen = _NOTHING if names_only else sample(place, database, secret, wanted)
     columns = survey.uncovered(None if names_only else seen.values)
     if as_json:
         print_json([_document(one) for one in columns])
@@ -65,11 +70,6 @@ def _survey(snapshot: Snapshot, target: Target, database: str, data: bytes) -> S
     except ValueError as error:  # another version's
         raise NotFound(str(error), "leave --names-only out") from None
     return Survey(catalog, rules, resolutions, target.safe_functions)
-
-
-def _sampled(target: Target, database: str, secret: str, survey: Survey) -> Sample:
-    wanted = [Wanted(one.oid, one.kind, columns) for one, columns in survey.to_look_at()]
-    return sample(target, database, secret, wanted)
 
 
 def _row(seen: Seen) -> tuple[str, ...]:

@@ -190,6 +190,10 @@ def test_a_few_values_are_looked_at_and_none_of_them_is_shown(
     assert "note" not in left and "4 of 4 values pass Luhn" in left
     world.clock.advance(timedelta(minutes=16))
     assert "2 columns by names and types." in words(admin.get("/masking/uncovered").text)
+    looks = audit.find(world.store, action="masking.look").items
+    assert [(e.actor, e.subject, e.detail["tables"]) for e in looks] == [
+        ("ada@example.com", "shop", 2)
+    ] * 2
     log = database.log()
     assert "4242424242424242" not in log.partition("FROM ONLY")[2]
 
