@@ -24,7 +24,7 @@ def error_response(session: Session, view: memoryview, pos: int, end: int) -> by
     body = bytes(view[pos + 5 : end])
     head = session.queue.head
     passed, error = FORWARD, parse_error_response(body)
-    if session.screen.scrubs(head):
+    if session.screen.scrubs(head, body):
         passed = scrubbing.error(body)
         error = parse_error_response(passed[5:])
     if error.severity in _ENDING:

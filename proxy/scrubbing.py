@@ -43,6 +43,7 @@ _FINITE = frozenset(
 # A zone's name without digits is one that the target's database of zones has; with them it could
 # be a rule of its own ("ABC5"), which anything can be written into.
 _ZONE = re.compile(r"[A-Za-z_]+(?:[/-][A-Za-z_]+)*|Etc/GMT[+-][0-9]{1,2}")
+_OF_DATA = (b"COPY ", b"JSON data, line ")  # contexts that are none of code
 _TAG = re.compile(r"[A-Z][A-Z ]{1,47}(?: [0-9]{1,20}){0,2}")
 
 
@@ -94,8 +95,12 @@ class Screen:
             self.known.clear()
         self.known.add((name, value))
 
-    def scrubs(self, head: InFlight | None) -> bool:
-        """Return whether what the target says about this message may hold masked values."""
+    def scrubs(self, head: InFlight | None, body: bytes) -> bool:
+        """Return whether what the target says about this message may hold masked values.
+
+        Where a statement reaches nothing at all, it runs no code of users': then a text that
+        comes from such code says that this was wrong.
+        """
         if self.rules is None:
             return False
         if head is None or head.own or head.scrubs:
@@ -103,7 +108,9 @@ class Screen:
         if head.kind in (Kind.SYNC, Kind.COPY_END):
             return self.reached
         decisions = _decisions(head)
-        return not decisions or any(map(self._reaches, decisions))
+        if not decisions or any(map(self._reaches, decisions)):
+            return True
+        return all(one.mask is None for one in decisions) and _is_of_code(body)
 
     def _reaches(self, decision: Decision) -> bool:
         if self.reached and any(map(_ends, decision.facts.statements)):
@@ -130,6 +137,16 @@ def _decisions(head: InFlight) -> list[Decision]:
     return [one.decision for one in holders if one is not None and one.decision is not None]
 
 
+def _is_of_code(body: bytes) -> bool:
+    """Return whether an error or notice comes from a function's body, by its context."""
+    for part in body.split(b"\0"):
+        if part[:1] == b"q":
+            return True
+        if part[:1] == b"W":
+            return not all(line.startswith(_OF_DATA) for line in part[1:].split(b"\n"))
+    return False
+
+
 def _ends(statement: Statement) -> bool:
     return statement.kind in _ENDING
 
@@ -147,9 +164,12 @@ def error(body: bytes) -> bytes:
 
 def anytime(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:
     """NoticeResponse, which comes whenever it likes."""
-    if not session.screen.scrubs(session.queue.head):
+    if session.screen.rules is None:
         return None
-    return frame(ord("N"), errors.scrub(bytes(view[pos + 5 : end]), is_error=False))
+    body = bytes(view[pos + 5 : end])
+    if not session.screen.scrubs(session.queue.head, body):
+        return None
+    return frame(ord("N"), errors.scrub(body, is_error=False))
 
 
 def notification(session: Session, view: memoryview, pos: int, end: int) -> bytes | None:

@@ -13,7 +13,7 @@ from appliance.masking.values import MaskPlan
 from proxy.scrubbing import Screen
 from proxy.wire import backend, codes, frontend
 from proxy.wire.backend import BIND_COMPLETE, PARSE_COMPLETE
-from proxy.wire.notices import error_response, notice_response, parse_error_response
+from proxy.wire.notices import NoticeResponse, error_response, notice_response, parse_error_response
 from tests.proxy.playbook import (
     FAILED,
     IDLE,
@@ -143,6 +143,26 @@ def test_notices_are_scrubbed_by_the_statement_that_they_come_in(tmp_path: Path)
     assert SECRET.encode() in told(play)
     reach(send(play, query("select f(t) from t"))).target(notice, done("SELECT 1"), IDLE)
     assert SECRET.encode() not in told(play)
+
+
+@pytest.mark.parametrize(
+    ("context", "passes"),
+    [
+        ("", True),
+        ("COPY t, line 1, column a: x", True),
+        ("PL/pgSQL function f() line 3 at RAISE", False),
+        ("COPY t, line 1: x\nSQL function g", False),
+        ("SQL statement", False),
+    ],
+)
+def test_code_that_nobody_saw_coming_is_not_heard(
+    tmp_path: Path, context: str, passes: bool
+) -> None:
+    play = masked(tmp_path)
+    fields = ((b"S", b"NOTICE"), (b"C", b"00000"), (b"M", b"saw it"), (b"W", context.encode()))
+    notice = NoticeResponse(tuple(one for one in fields if one[1])).encode()
+    play.client(query("select 1")).target(notice, done("SELECT 1"), IDLE)
+    assert (b"saw it" in told(play)) == passes
 
 
 @pytest.mark.parametrize("answered", [0, 1, 2])
