@@ -13,7 +13,7 @@ from importlib.metadata import version
 
 import click
 
-from bench import pgbench
+from bench import masking, pgbench
 from bench.ways import RULES, Way, all_ways
 
 PROTOCOLS = ("simple", "extended", "prepared")
@@ -25,7 +25,8 @@ Figures = dict[tuple[str, str], list[float]]  # (what, way) -> one figure a roun
 @click.option("--rounds", default=5, show_default=True, help="Interleaved rounds; medians count.")
 @click.option("--workers", default=1, show_default=True, help="Proxy processes.")
 @click.option("--clients", default="1,8", show_default=True, help="Numbers of clients.")
-def main(seconds: int, rounds: int, workers: int, clients: str) -> None:
+@click.option("--rows", default=1_000_000, show_default=True, help="For masking; 0 = leave out.")
+def main(seconds: int, rounds: int, workers: int, clients: str, rows: int) -> None:
     """Run everything in interleaved rounds, so that a noisy machine is noisy for all."""
     counts = [int(text) for text in clients.split(",")]
     figures: Figures = defaultdict(list)
@@ -42,6 +43,8 @@ def main(seconds: int, rounds: int, workers: int, clients: str) -> None:
                         figures[f"{what}, tps", way.name].append(run.tps)
                         figures[f"{what}, CPU", way.name].append(run.cpu_us)
         click.echo(report(figures, ways, seconds, rounds, workers))
+    if rows:
+        click.echo(f"\n{masking.row_paths(rounds)}\n\n{masking.through_the_gateway(rows, rounds)}")
 
 
 def report(figures: Figures, ways: list[Way], seconds: int, rounds: int, workers: int) -> str:

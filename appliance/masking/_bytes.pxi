@@ -1,4 +1,4 @@
-"""What the compiled row paths share: bytes that came, bytes that grow, replacements made in place."""
+"""What the compiled row paths share: bytes that came, that grow, that are made in place."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, uint32_t, uint64_t

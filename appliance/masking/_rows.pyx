@@ -2,7 +2,8 @@
 """Rewrite runs of DataRow messages: the compiled twin of ``rows_python``.
 
 Constants, and of ASCII texts the visible end or the hash, are written here; any other replacement
-is asked of its masker. Every length that came is compared with the end of its message before it is used.
+is asked of its masker. Every length that came is compared with the end of its message before it is
+used.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
