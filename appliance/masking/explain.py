@@ -10,12 +10,11 @@ from appliance.masking.mask_set import MaskRules, MaskSet
 from appliance.masking.plan import NO_RULE
 from appliance.masking.texts import Masked, TextMasks
 from appliance.masking.values import ColumnMask, MaskPlan, Method, OutputPlan
-from appliance.sql.catalog import Catalog, Relation
+from appliance.sql.catalog import Catalog
 from appliance.sql.facts import Facts, NameContext
-from appliance.sql.taint import ColumnId
 
 EVERY_OUTPUT = "*"  # stands for all outputs where they are not known one by one
-_VIEWS = {"v": "view", "m": "materialized view"}
+_MOST_STEPS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,7 @@ def masks_of(
     if masked.plan is None or masked.plan.refusal or masks is None or catalog is None:
         return Explained(masked.plan)
     methods = {rule.name: rule.method for rule in rules.rules}
-    return Explained(masked.plan, tuple(_outputs(masked, masked.plan, masks, catalog, methods)))
+    return Explained(masked.plan, tuple(_outputs(masked, masked.plan, masks, methods)))
 
 
 def method_of(masks: tuple[ColumnMask, ...], *, is_plain: bool) -> Method:
@@ -69,31 +68,22 @@ def _outputs(
     masked: Masked,
     plan: MaskPlan,
     masks: MaskSet,
-    catalog: Catalog,
     methods: Mapping[str, Method],
 ) -> Iterable[ExplainedOutput]:
-    lineage = masked.lineage
     if plan.outputs is None:
         yield _every(masked, masks)
         return
-    values = lineage.outputs if lineage is not None and lineage.outputs is not None else ()
-    for at, output in enumerate(plan.outputs):
+    for output in plan.outputs:
         if output.masks:
-            sources = values[at][1].sources if at < len(values) else frozenset()
-            yield _output(output, sources, catalog, methods)
+            yield _output(output, methods)
 
 
-def _output(
-    output: OutputPlan,
-    sources: frozenset[ColumnId],
-    catalog: Catalog,
-    methods: Mapping[str, Method],
-) -> ExplainedOutput:
+def _output(output: OutputPlan, methods: Mapping[str, Method]) -> ExplainedOutput:
     columns = tuple(dict.fromkeys(mask.column for mask in output.masks))
     known = [mask for mask in output.masks if mask.rule != NO_RULE]
     code = tuple(mask.column for mask in output.masks if mask.rule == NO_RULE)
     method = method_of(output.masks, is_plain=output.is_plain)
-    through = _through(sources, catalog)
+    through = _through(output.through)
     said = _and(tuple(dict.fromkeys(mask.column for mask in known))) if known else ""
     rules = _and(tuple(dict.fromkeys(mask.rule for mask in known))) if known else ""
     if output.is_plain and method is not methods.get(rules):  # a column that code fills
@@ -127,24 +117,10 @@ def _every(masked: Masked, masks: MaskSet) -> ExplainedOutput:
     )
 
 
-def _through(sources: frozenset[ColumnId], catalog: Catalog) -> str:
-    """Return the views between an output and the columns, from the one that was named on."""
-    relations = [catalog.by_oid(oid) for oid in {oid for oid, _ in sources}]
-    views = [one for one in relations if one is not None and one.kind in _VIEWS]
-    in_order = sorted(views, key=lambda view: (-_depth(view, views, catalog), str(view.name)))
-    words = [f"{_VIEWS[view.kind]} {view.name}" for view in in_order]
-    return f" through {_and(words)}" if words else ""
-
-
-def _depth(view: Relation, views: list[Relation], catalog: Catalog) -> int:
-    """Return how many of the views a view is made of."""
-    seen, pending = {view.oid}, [view.oid]
-    while pending:
-        for rule in catalog.rules(pending.pop()):
-            new = set(rule.reach.relations) - seen
-            seen |= new
-            pending += new
-    return sum(other.oid in seen for other in views)
+def _through(steps: tuple[str, ...]) -> str:
+    """Return the views, queries and functions between a column and the output, in their order."""
+    shown = steps if len(steps) <= _MOST_STEPS else (*steps[: _MOST_STEPS - 1], "more")
+    return f" through {_and(shown)}" if shown else ""
 
 
 def _and(words: Iterable[str]) -> str:

@@ -79,8 +79,8 @@ class Reachable:
     def _effect(self, effect: Effect) -> bool:
         if effect.function is not None:
             return not self._is_pure(effect.function)
-        if effect.relation is None:
-            return effect.cls not in _HARMLESS and effect.cls not in _TOLD
+        if effect.relation is None:  # VACUUM of everything runs the code of all indexes
+            return effect.cls is EffectClass.MAINTENANCE or effect.cls not in _TOLD | _HARMLESS
         return effect.cls not in (_TOLD | _HARMLESS) or self._named(effect.relation)
 
     def _is_pure(self, function: Name) -> bool:

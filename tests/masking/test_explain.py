@@ -81,7 +81,7 @@ def test_a_plain_output_has_the_rules_method_and_says_the_views_on_its_way() -> 
             ("public.customers.card_number",),
             "card-numbers",
             "partial",
-            "public.customers.card_number through view public.v_outer and view public.v_cards, "
+            "public.customers.card_number through view public.v_cards and view public.v_outer, "
             "masked by card-numbers (partial)",
         ),
     )
@@ -91,7 +91,9 @@ def test_a_plain_output_has_the_rules_method_and_says_the_views_on_its_way() -> 
 def test_a_computed_output_is_replaced_whole() -> None:
     (mask,) = tried("SELECT id, upper(card_number) AS shout FROM customers").masks
     assert (mask.output, mask.method) == ("shout", "redact")
-    assert mask.how == "computed from public.customers.card_number, replaced whole by card-numbers"
+    assert mask.how == (
+        "computed from public.customers.card_number through upper(), replaced whole by card-numbers"
+    )
     null = replace(CARDS, method=Method.NULL)
     (mask,) = tried("SELECT upper(card_number) FROM customers", null).masks
     assert mask.method == "null"
@@ -102,8 +104,8 @@ def test_several_columns_and_rules_are_all_named() -> None:
     (mask,) = tried("SELECT card_number || email AS both FROM customers", CARDS, emails).masks
     assert mask.columns == ("public.customers.card_number", "public.customers.email")
     assert mask.how == (
-        "computed from public.customers.card_number and public.customers.email, "
-        "replaced whole by card-numbers and emails"
+        "computed from public.customers.card_number and public.customers.email "
+        "through operator ||, replaced whole by card-numbers and emails"
     )
 
 
@@ -122,7 +124,8 @@ def test_code_that_nobody_has_read_is_named_until_an_admin_trusts_it() -> None:
     assert mask.how.startswith("holds what public.code gives, which may be masked values: ")
     (mask,) = tried("SELECT code(id) || card_number AS c FROM customers").masks
     assert mask.rule == "card-numbers"
-    assert mask.how.startswith("computed from public.customers.card_number, and holds what ")
+    assert mask.how.startswith("computed from public.customers.card_number through operator ||, ")
+    assert "and holds what public.code gives" in mask.how
     assert tried(text, target=replace(SHOP, safe_functions=("public.code",))).masks == ()
 
 

@@ -264,6 +264,8 @@ KNOWN = catalog(
         ("SELECT relname FROM pg_class", False),
         ("LISTEN news", False),
         ("TRUNCATE orders", False),
+        ("VACUUM orders", False),
+        ("VACUUM", True),
         ("SELECT * FROM customers", True),
         ("SELECT count(*) FROM customers", True),
         ("SELECT * FROM v_cards", True),

@@ -190,7 +190,8 @@ def test_masked_outputs_are_listed_with_their_lineage(policy_test: Run, store: S
     done = policy_test("SELECT id AS number, id + 1 AS next FROM v")
     assert (
         "output number: public.orders.id through view public.v, masked by ids (hash)\n"
-        "output next: computed from public.orders.id through view public.v, replaced whole by ids\n"
+        "output next: computed from public.orders.id through view public.v and operator +, "
+        "replaced whole by ids\n"
         "errors and notices of it: PostgreSQL's own words, without values\n"
     ) in done.stdout
     done = policy_test("DO 'begin end'")

@@ -177,7 +177,7 @@ def test_masked_outputs_come_with_rule_and_lineage(ready: Browser, world: World)
     text = words(page)
     assert "would run" in text
     assert "card partial public.customers.card, masked by cards (partial)" in text
-    assert "shout redact computed from public.customers.card, replaced whole by cards" in text
+    assert "shout redact computed from public.customers.card through upper(), replaced" in text
     assert "in PostgreSQL's own words, without values" in text
     untouched = words(ready.get(ask(sql="select id from customers")).text)
     assert "Output Masked" not in untouched
