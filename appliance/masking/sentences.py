@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -97,6 +97,18 @@ def audience(rule: MaskingRule, identities: Iterable[Identity]) -> Audience:
         is_exempt = any(who_matches(word, identity) for word in rule.exempt)
         (exempt if is_exempt else masked).append(identity.name)
     return Audience(tuple(masked), tuple(exempt))
+
+
+def biting(snapshot: Snapshot, name: str, targets: Container[str]) -> dict[str, tuple[str, ...]]:
+    """Return the rules that are on and bite an identity, by target, in their order."""
+    identity = snapshot.identities.get(name)
+    found: dict[str, tuple[str, ...]] = {}
+    if identity is None:
+        return found
+    for rule in snapshot.masking:
+        if rule.enabled and rule.target in targets and audience(rule, [identity]).masked:
+            found[rule.target] = (*found.get(rule.target, ()), rule.name)
+    return found
 
 
 def _columns(columns: Sequence[str]) -> str:

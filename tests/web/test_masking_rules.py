@@ -160,3 +160,13 @@ def test_a_rule_is_removed_after_its_consequences_and_can_come_back(
     nothing = admin.submit("/masking", {"name": "never"}, "/masking/rules/restore")
     assert nothing.status_code == 404
     assert admin.get("/masking/rules/nope/edit").status_code == 404
+
+
+def test_an_identity_says_which_rules_bite_it(admin: Browser, world: World) -> None:
+    with_shop(world)
+    add(world, "cards", "*.*.card_number", exempt=("group:pci",))
+    add(world, "mails", "*.*.email")
+    add(world, "off", "*.*.phone", enabled=False)
+    assert "Masked on shop by cards , mails" in words(admin.get("/identities/ana@example.com").text)
+    assert "Masked on shop by mails" in words(admin.get("/identities/bo@example.com").text)
+    assert "Masked" not in words(admin.get("/identities/ada@example.com").text), "it has no grant"

@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from appliance.entities import IdentityKind, IdentityStatus
 from appliance.errors import Conflict, GatepostError
+from appliance.masking.sentences import biting
 from appliance.store import (
     audit,
     credentials,
@@ -135,11 +136,13 @@ def detail(name: str) -> str:
     store = services().store
     identity = identities.get(store, name, now=now())
     snapshot = snapshots.load(store, now())
+    reach = reach_of(snapshot, name, now())
     return render_template(
         "identities/detail.html",
         identity=identity,
         kind_words=KIND_WORDS,
-        reach=reach_of(snapshot, name, now()),
+        reach=reach,
+        masks=biting(snapshot, name, {entry.target for entry in reach}),
         profile=snapshot.identities[name].profile if name in snapshot.identities else None,
         signed=len(snapshot.profiles.get(name, ())),
         targets=tuple(snapshot.targets.values()),
