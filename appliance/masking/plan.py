@@ -66,11 +66,10 @@ class _Planner:
 
     def _standing(self, made: MaskPlan) -> MaskPlan:
         lineage = self._lineage
-        computed = any(output.origin in (None, (0, 0)) for output in made.outputs or ())
         return replace(
             made,
             depends=tuple(sorted(lineage.depends)),
-            must_check=lineage.is_bound or (computed and bool(lineage.depends)),
+            must_check=lineage.is_bound,
             copy=lineage.copy,
         )
 

@@ -112,13 +112,15 @@ class Expressions:
         self.sizes |= self.use(taint).columns
         self.size_code |= taint.opaque
 
-    def link(self, taint: Taint, *, is_equality: bool) -> None:
-        """Note that values of several rows are compared.
+    def link(self, taint: Taint, *, is_equality: bool) -> Taint:
+        """Return a comparison of values as what tells about several rows, where it is such.
 
         What the author of a view or function compares is masked, never refused.
         """
-        if len(taint.rows) > 1 and len(taint.columns) > 1:
-            self.links.add(Link(taint.columns, is_equality or bool(self.seen)))
+        if len(taint.rows) < 2 or len(taint.columns) < 2:
+            return taint
+        found = Link(taint.columns, is_equality or bool(self.seen))
+        return replace(taint, links=taint.links | {found})
 
     def test(self, node: Any, level: Level) -> None:
         """Read what only decides about rows or their order."""
@@ -126,7 +128,9 @@ class Expressions:
             return
         for part in node if isinstance(node, list) else [node]:
             if part:
-                level.tests |= self.use(self._predicate(part, level)).columns
+                value = self.use(self._predicate(part, level))
+                level.tests |= value.columns
+                self.links |= value.links
 
     def _predicate(self, node: Node, level: Level) -> Taint:
         """Return what a condition, or what rows are put in order by, is computed from."""
@@ -135,9 +139,9 @@ class Expressions:
             return self.use(computed(given))
         value = self.parts(node, level)
         kept = node["SortBy"].get("node", {}) if "SortBy" in node else node
-        if not kept.keys() & {"A_Expr", "SubLink"}:  # those note it themselves
-            self.link(value, is_equality=False)
-        return value
+        if kept.keys() & {"A_Expr", "SubLink"}:  # those know what they compare
+            return value
+        return self.link(value, is_equality=False)
 
     def parts(self, value: Any, level: Level) -> Taint:
         """Return what is computed from everything in a node or a list."""
@@ -291,10 +295,10 @@ class Expressions:
         whole = self.use(computed(parts))
         boolean = len(sides) == 2 and name.name in BOOLEAN_OPERATORS
         if (boolean or kind in _BOOLEAN_KINDS) and kind != "AEXPR_NULLIF":
-            self.link(whole, is_equality=name.name in EQUALITY and kind not in _IMPLIED)
-            return tested(parts)
+            equality = name.name in EQUALITY and kind not in _IMPLIED
+            return tested([self.link(whole, is_equality=equality)])
         if kind == "AEXPR_NULLIF":
-            self.link(whole, is_equality=True)
+            whole = self.link(whole, is_equality=True)
         return whole.via(f"operator {name.name}")
 
     def _SubLink(self, node: Node, level: Level) -> Taint:
@@ -307,8 +311,9 @@ class Expressions:
         if kind in ("ANY_SUBLINK", "ALL_SUBLINK"):
             outer = self.use(self.parts(node.get("testexpr"), level))
             name = name_of(strings(node.get("operName")) or ["="])
-            self.link(computed([table.whole(), outer]), is_equality=name.name in EQUALITY)
-            both = [inner, outer, Taint(opaque=self.operator(name))]
+            pair = computed([table.whole(), outer])
+            pair = self.link(pair, is_equality=name.name in EQUALITY)
+            both = [inner, pair, Taint(opaque=self.operator(name))]
             return tested(both) if name.name in BOOLEAN_OPERATORS else computed(both)
         if len(table.columns) == 1 and kind == "EXPR_SUBLINK" and not table.is_open:
             value = table.columns[0][1]

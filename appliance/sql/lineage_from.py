@@ -173,7 +173,7 @@ class Froms(Calls):
         sides = [self._side(side, name) for side in (left, right)]
         both = computed([*sides, self.operators(["="])])
         self.use(both)
-        self.link(both, is_equality=True)
+        self.links |= self.link(both, is_equality=True).links
         value = merged(sides[0], sides[1])
         if kind in ("JOIN_INNER", "JOIN_LEFT"):
             value = replace(value, plain=sides[0].plain)

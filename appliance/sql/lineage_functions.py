@@ -198,8 +198,7 @@ class Calls(Expressions):
             parts = [*values, *decided, Taint(opaque=frozenset(level.code))]
             return replace(tested(parts), made=level.is_made)
         if name in BOOLEAN_FUNCTIONS:
-            self.link(whole, is_equality=False)
-            return tested([*values, *decided])
+            return tested([self.link(whole, is_equality=False) if len(values) > 2 else whole])
         given = computed([*values, Taint(opaque=code)]) if code else computed(values)
         decided_by = frozenset[ColumnId]().union(*(part.columns for part in decided))
         more = frozenset[str]().union(*(part.opaque for part in decided))

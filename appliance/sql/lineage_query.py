@@ -101,7 +101,9 @@ class Queries(Bodies):
             if 0 < at <= len(columns):
                 outputs.append(columns[at - 1][1])
             if (names or at) and outputs:
-                level.tests |= self.use(computed(outputs)).columns
+                shown = self.use(computed(outputs))
+                level.tests |= shown.columns
+                self.links |= shown.links
             known = any(source.named(names[0]) for source in level.sources) if names else False
             if not outputs or known or not (names or at):
                 self.test(inner, level)
@@ -140,7 +142,7 @@ class Queries(Bodies):
             columns = [(name, both) for name, _ in left.columns]
         if node.get("op") != "SETOP_UNION":  # which rows are left tells which are the same
             for (_, one), (_, other) in zip(left.columns, right.columns, strict=False):
-                self.link(computed([one, other]), is_equality=True)
+                self.links |= self.link(computed([one, other]), is_equality=True).links
         level.sources.append(Source(list(columns)))
         for part in _BY_NAME:
             self._by_name(node.get(part), level, columns)

@@ -94,8 +94,9 @@ class Statements:
         opaque = set(reader.opaque)
         for _, value in table.columns:
             opaque |= value.opaque
-        if reader.size_code:
-            opaque |= reader.size_code
+        opaque |= reader.size_code
+        computes = any(value.origin in (None, (0, 0)) for _, value in table.columns)
+        bound = reader.is_bound or bool(reader.writes or table.is_open)
         return Lineage(
             None if table.is_open else tuple(table.columns),
             frozenset(reader.used | table.tests),
@@ -105,7 +106,7 @@ class Statements:
             frozenset(reader.inspects),
             relations=frozenset(reader.relations),
             depends=frozenset(reader.depends),
-            is_bound=reader.is_bound or bool(reader.writes or table.is_open),
+            is_bound=bound or (computes and bool(reader.depends)),
             sizes=frozenset(reader.sizes),
             links=frozenset(reader.links),
             watched=dict(reader.watched),

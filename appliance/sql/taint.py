@@ -16,6 +16,17 @@ _MAX_WORDS = 6
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Columns of several rows that one predicate compares: it can make one tell the other.
+
+    ``is_equality``: only whether they are the same.
+    """
+
+    columns: frozenset[ColumnId]
+    is_equality: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Taint:
     """What one value carries.
 
@@ -26,7 +37,8 @@ class Taint:
     of its type). ``origin``: what RowDescription must say; None = anything.
     ``made``: it stands for no stored value (VALUES, a function in FROM), so a predicate in whose
     reach it is can turn it into one. ``fields``: of a whole row, its columns. ``rows``: the items
-    of a FROM whose rows it is from. ``through``: for people, by which views and code it came.
+    of a FROM whose rows it is from. ``links``: what it compares across rows, which tells once it
+    decides about rows. ``through``: for people, by which views and code it came.
     """
 
     sources: frozenset[ColumnId] = Nobody
@@ -39,6 +51,7 @@ class Taint:
     fields: tuple[tuple[str, Taint], ...] | None = None
     latent: frozenset[str] = frozenset()
     rows: frozenset[int] = field(default=frozenset(), compare=False)
+    links: frozenset[Link] = field(default=frozenset(), compare=False)
     through: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -83,6 +96,7 @@ def computed(taints: Iterable[Taint]) -> Taint:
         made=any(taint.made for taint in given),
         origin=(0, 0),
         rows=frozenset[int]().union(*(taint.rows for taint in given)),
+        links=frozenset[Link]().union(*(taint.links for taint in given)),
         through=words(taint.through for taint in given if taint.columns or taint.opaque),
     )
 
@@ -107,6 +121,7 @@ def merged(left: Taint, right: Taint) -> Taint:
         is_told=left.is_told and right.is_told,
         latent=left.latent & right.latent,
         rows=left.rows | right.rows,
+        links=left.links | right.links,
         through=words([left.through, right.through]),
     )
 
@@ -125,17 +140,6 @@ class Write:
     what: str
     value: Taint
     target: ColumnId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Columns of several rows that one predicate compares: it can make one tell the other.
-
-    ``is_equality``: only whether they are the same.
-    """
-
-    columns: frozenset[ColumnId]
-    is_equality: bool = True
 
 
 @dataclass(frozen=True, slots=True)
