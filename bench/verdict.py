@@ -12,6 +12,7 @@ import click
 from appliance.entities import (
     Identity,
     IdentityKind,
+    MaskingRule,
     PolicyRule,
     ProfileMode,
     Settings,
@@ -20,6 +21,8 @@ from appliance.entities import (
     Target,
     UpstreamRole,
 )
+from appliance.masking.mask_set import MaskRules
+from appliance.masking.values import Method
 from appliance.policy.engine import Policy
 from appliance.policy.subject import Subject
 from appliance.sql.catalog import Catalog, SessionState
@@ -32,11 +35,17 @@ from proxy.judge import Judge
 
 _CATALOG = Catalog.from_json(
     b'{"version": 180000, "schemas": ["public"], "relations": '
-    b'[[16385, "public", "accounts", "r", 0, null]]}'
+    b'[[16385, "public", "accounts", "r", 0, [[1, "aid", "int4"], [2, "abalance", "int4"]]],'
+    b' [16386, "public", "people", "r", 0, [[1, "id", "int4"], [2, "card", "text"]]]]}'
 )
+_CARDS = MaskingRule(0, "cards", "shop", ("public.people.card",), Method.PARTIAL)
 _STATE = SessionState(("pg_catalog", "public"), "app", "app", "UTF8", True, frozenset(), {})
 _NAMES = NameContext(("pg_catalog", "public"), "app", frozenset())
 _TEXT = "SELECT abalance FROM accounts WHERE aid = "
+_JOIN = (
+    "SELECT p.card, upper(p.card), count(*) FROM people p JOIN accounts a ON a.aid = p.id"
+    " GROUP BY p.card HAVING count(*) > "
+)
 _WRITE = "UPDATE accounts SET abalance = abalance + 1 WHERE aid = "
 
 
@@ -59,8 +68,11 @@ def main_rules() -> tuple[PolicyRule, ...]:
     return tuple(rules)
 
 
-def judge_of(*rules: PolicyRule, profile: bool = False) -> Judge:
-    """Return a judge as a session has one; ``profile``: all that is measured is signed."""
+def judge_of(*rules: PolicyRule, profile: bool = False, masked: bool = False) -> Judge:
+    """Return a judge as a session has one.
+
+    ``profile``: all that is measured is signed. ``masked``: people.card is.
+    """
     identity = Identity(1, "ci-nightly", IdentityKind.CI)
     signed = frozenset[str]()
     if profile:
@@ -79,13 +91,16 @@ def judge_of(*rules: PolicyRule, profile: bool = False) -> Judge:
         grants=(),
         rules=rules,
         profiles={identity.name: signed},
+        masking=(_CARDS,) if masked else (),
     )
     subject = Subject(
         identity, target, "shop", "app", None, frozenset({"app"}), "psql", "192.0.2.7"
     )
     make = partial(Policy, snapshot, subject)
     policy = make()
-    precedents = Precedents(policy, policy.depends_on_objects, make, Room(64 << 20))
+    masking = MaskRules.of(snapshot, identity, target, "shop")
+    depends = policy.depends_on_objects or masking is not None
+    precedents = Precedents(policy, depends, make, Room(64 << 20), masking)
     box = CatalogBox(_CATALOG, generation=1, is_stale=False)
     judge = Judge(Parser(), lambda _role: precedents, box, {}, "app")
     judge.names_are(_STATE)
@@ -102,11 +117,13 @@ def main(times: int, rounds: int) -> None:
         ("no rules", judge_of),
         ("20 rules", lambda: judge_of(*rules)),
         ("20 rules, profile", lambda: judge_of(*rules, profile=True)),
+        ("20 rules, masks elsewhere", lambda: judge_of(*rules, masked=True)),
     )
+    masked = (("20 rules, masked", ways[-1][1]),)
     print("| us a decision | text seen | another literal | never seen |")
     print("|---|---:|---:|---:|")
-    for what, text in (("select", _TEXT), ("update", _WRITE)):
-        for name, make in ways:
+    for what, text in (("select", _TEXT), ("update", _WRITE), ("join and group", _JOIN)):
+        for name, make in masked if text is _JOIN else ways:
             seen = [f"{text}1".encode()] * times
             literals = [f"{text}{number}".encode() for number in range(times)]
             shapes = [f"{text}{_unseen(number)}".encode() for number in range(2000)]
