@@ -243,6 +243,9 @@ def _statement_lines(statement: StatementRecord, tick: Tick | None = None) -> It
             for number, value in enumerate(statement.parameters, 1)
         )
         yield f"          -- {shown}"
+    masked = [column.words for column in statement.masked if column.is_shown]
+    if masked:
+        yield f"          -- masked: {visible('; '.join(masked))}"
 
 
 def _end_text(session: SessionRecord) -> str:

@@ -137,3 +137,5 @@ def test_session_show_lists_the_masked_outputs(
     assert shown.exit_code == 0, shown.output
     (statement,) = orjson.loads(shown.output)["statements"]
     assert statement["masked"] == ["card"]
+    shown = CliRunner().invoke(gatepost, ["session", "show", row["session_id"]])
+    assert "-- masked: card: rule cards, partial" in shown.output
