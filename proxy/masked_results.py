@@ -90,6 +90,8 @@ def columns_plan(
         elif masks is not None and catalog is not None and decision is not None:
             output = _output(mask, at, len(fields))
             columns, plain = _column(output, field, decision, masks, catalog)
+            if columns == (_NOBODY_KNOWS,) and (mask is None or mask.outputs is not None):
+                judge.distrust()  # what has changed is known by the next time
         if not columns:
             maskers.append(None)
             continue
