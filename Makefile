@@ -2,7 +2,8 @@
 # PYTHON=/path/to/python3.12 names an interpreter; otherwise the newest from 3.11 on is taken.
 
 BIN := .venv/bin
-JOBS ?= 2
+# Workers of `make test`: two cores have time for a third, since much of it is waiting.
+JOBS ?= 3
 
 .PHONY: help setup demo test lint types fmt bench clean
 
@@ -19,7 +20,7 @@ demo: setup
 	@$(BIN)/gatepost demo $(ARGS)
 
 test: lint
-	@$(BIN)/pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .
