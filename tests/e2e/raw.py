@@ -43,7 +43,7 @@ class ErrorCame(Exception):
 class RawClient:
     """A connection to the gateway's port. Use it as a context manager."""
 
-    def __init__(self, port: int, first: bytes = b"", *, timeout_s: float = 30.0) -> None:
+    def __init__(self, port: int, first: bytes = b"", *, timeout_s: float = 60.0) -> None:
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
         self.parameters: dict[str, str] = {}
         self.process_id = 0

@@ -10,7 +10,7 @@ from psycopg import errors
 
 from appliance.embedded import Installation, PostgresServer
 from tests.e2e.programs import comparable, playing, run, straight, through
-from tests.e2e.test_psql import HERE, SCRIPTS, files, through_and_straight
+from tests.e2e.test_psql import HERE, SCHEMA, SCRIPTS, files, through_and_straight
 from tests.harness.gateway import Gateway
 
 
@@ -37,6 +37,7 @@ def test_a_script_prints_the_same_through_the_gateway_as_on_the_server(
 def test_a_plain_dump_reads_the_same_as_one_made_directly(
     gateway: Gateway, programs16: Installation
 ) -> None:
+    gateway.database.run(SCHEMA)
     ours, theirs = (
         run(programs16, "pg_dump", "-n", "play", where=where)
         for where in (through(gateway), straight(gateway))
