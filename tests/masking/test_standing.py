@@ -117,7 +117,10 @@ CHANGES = {
         "table",
         "ALTER TABLE people RENAME TO p; ALTER TABLE others RENAME TO people",
     ),
-    "a table put under another schema": ("table", "CREATE SCHEMA far; ALTER TABLE people SET SCHEMA far"),
+    "a table put under another schema": (
+        "table",
+        "CREATE SCHEMA far; ALTER TABLE people SET SCHEMA far",
+    ),
     "schemas swapped": ("strange", 'ALTER SCHEMA "Späte ""Zeit" RENAME TO late'),
     "a column's type changed": (
         "table",
