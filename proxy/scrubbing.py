@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _NOTIFY: Final = "pg_catalog.pg_notify"
 _MOST_KNOWN: Final = 1024
+_LONGEST_KNOWN: Final = 1024  # characters
 _ENDING = frozenset({"TransactionStmt", "ConstraintsSetStmt"})  # what was deferred runs there
 
 # Settings that the target reports and whose values are few, whoever sets them.
@@ -91,6 +92,8 @@ class Screen:
                     self._know(change.name, change.value)
 
     def _know(self, name: str, value: str) -> None:
+        if len(value) > _LONGEST_KNOWN:
+            return  # it is cut, or no setting that is reported takes it
         if len(self.known) >= _MOST_KNOWN:
             self.known.clear()
         self.known.add((name, value))

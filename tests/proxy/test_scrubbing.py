@@ -279,7 +279,9 @@ def test_what_is_known_of_settings_is_bounded() -> None:
     screen = Screen(Rules())
     for number in range(5000):
         screen.status("application_name", str(number), str(number + 1), frozenset())
+    screen.status("search_path", "a" * 10_000_000, "b", frozenset())
     assert len(screen.known) <= 1024
+    assert max(len(value) for _, value in screen.known) <= 1024
 
 
 def test_a_tag_of_no_known_shape_ends_a_masked_session(tmp_path: Path) -> None:
