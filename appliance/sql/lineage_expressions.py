@@ -76,6 +76,7 @@ class Expressions:
         self.depends: set[Dependency] = set()
         self.is_bound = False
         self.seen: tuple[int, ...] = ()  # the definitions that are being read
+        self.shown_again: set[ColumnId] = set()  # columns of views that show others
         self._rows = count(1)
 
     def query(self, node: Node, parent: Level | None) -> Table:
@@ -119,7 +120,8 @@ class Expressions:
         """
         if len(taint.rows) < 2 or len(taint.columns) < 2:
             return taint
-        found = Link(taint.columns, is_equality or bool(self.seen))
+        columns = taint.columns - self.shown_again or taint.columns
+        found = Link(columns, is_equality or bool(self.seen))
         return replace(taint, links=taint.links | {found})
 
     def test(self, node: Any, level: Level) -> None:
@@ -137,10 +139,10 @@ class Expressions:
         if "BoolExpr" in node:
             given = [self._predicate(part, level) for part in node["BoolExpr"].get("args", ())]
             return self.use(computed(given))
-        value = self.parts(node, level)
         kept = node["SortBy"].get("node", {}) if "SortBy" in node else node
-        if kept.keys() & {"A_Expr", "SubLink"}:  # those know what they compare
-            return value
+        value = self.expression(kept, level) if len(kept) == 1 else self.parts(kept, level)
+        if kept.keys() & {"A_Expr", "SubLink"} or (value.is_told and value.links):
+            return value  # it knows what it compares
         return self.link(value, is_equality=False)
 
     def parts(self, value: Any, level: Level) -> Taint:

@@ -51,6 +51,8 @@ class Relations(Froms):
         for at, column in enumerate(relation.columns):
             taint = self._column(relation, column, inherits)
             if view is not None:
+                if view.columns[at][1].columns:
+                    self.shown_again.add((relation.oid, column.number))
                 taint = _through_view(relation, taint, view.columns[at][1])
             own.append((column.name, self._watch(relation, column.number, column.name, taint)))
         self.reached |= {source for _, taint in own for source in taint.columns}
