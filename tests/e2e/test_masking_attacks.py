@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from appliance.embedded import Installation
 from tests.e2e.masked import attack
-from tests.e2e.masked.lab import Lab, running_lab
+from tests.e2e.masked.lab import Lab
 
 FILES = attack.files()
 AT_LEAST = 300
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, programs: Installation) -> Iterator[Lab]:
-    """A shop whose values are canaries, and a gateway that hides them from the attacker."""
-    with running_lab(tmp_path_factory.mktemp("lab"), programs) as running:
-        yield running
 
 
 def test_there_are_enough_attacks_and_each_has_a_name_of_its_own() -> None:
@@ -29,8 +20,8 @@ def test_there_are_enough_attacks_and_each_has_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_no_attack_sees_a_masked_value(lab: Lab, path: Path) -> None:
-    outcomes = [lab.try_out(one) for one in attack.read(path)]
+def test_no_attack_sees_a_masked_value(masking_lab: Lab, path: Path) -> None:
+    outcomes = [masking_lab.try_out(one) for one in attack.read(path)]
     leaks = [f"{one.attack.title}: {one.leak}" for one in outcomes if one.leak]
     wrong = [f"{one.attack.title}: {one.wrong}" for one in outcomes if one.wrong]
     assert not leaks, "\n".join(leaks)

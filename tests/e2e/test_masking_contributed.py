@@ -9,7 +9,8 @@ import pytest
 
 from appliance.embedded import Installation
 from tests.e2e.masked import attack
-from tests.e2e.masked.lab import Lab, running_lab
+from tests.e2e.masked.lab import Lab
+from tests.e2e.masked.running import running_lab
 
 _DEBIAN = Path("/usr/lib/postgresql"), Path("/usr/share/postgresql")
 

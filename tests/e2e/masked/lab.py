@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,33 +15,23 @@ from appliance.embedded import (
     SUPERUSER,
     Installation,
     PostgresServer,
-    ServerOptions,
-    temporary_directory,
 )
 from appliance.entities import MaskingRule, MaskMode
 from appliance.masking.values import Method
-from appliance.store import masking_rules, targets
+from appliance.store import masking_rules
 from tests.e2e.masked import clients
 from tests.e2e.masked.attack import FOLDER, Attack
 from tests.e2e.masked.transcript import Transcript
 from tests.e2e.masked.wire import Door, Player, Straight, TapedClient
 from tests.e2e.raw import ErrorCame
 from tests.harness.canaries import Canaries
-from tests.harness.gateway import ADMIN, ANA, CI, Gateway, running_gateway
-from tests.harness.postgres import Database, fresh_database
+from tests.harness.gateway import ADMIN, ANA, Gateway
+from tests.harness.postgres import Database
 from tests.harness.relay import Relay
 
-SCHEMA = (FOLDER / "schema.sql").read_text()
 STATE = (FOLDER / "state.sql").read_text()
 VALUES = yaml.safe_load((FOLDER / "canaries.yaml").read_text())
-_SETTINGS = {
-    "max_prepared_transactions": "4",
-    "max_connections": "60",
-    "wal_level": "logical",
-    "autovacuum": "off",
-}
 _SESSION_END_S = 2.0
-_BUILTIN = frozenset({"server-files", "programs", "set-role", "role-powers", "foreign-servers"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +288,7 @@ class Played:
         """Hide one more column until the attack is over."""
         if not self.straight and self.lab.gateway is not None:
             name = f"more-{len(self.added)}"
-            self.lab.mask(_rule(name, "redact", [column]))
+            self.lab.mask(rule_of(name, "redact", [column]))
             self.added.append(name)
             self.lab.gateway.settle()
 
@@ -320,7 +308,7 @@ def filled(text: str, database: Database) -> str:
     return text
 
 
-def _rule(name: str, method: str, columns: list[str], mode: str = "lenient") -> MaskingRule:
+def rule_of(name: str, method: str, columns: list[str], mode: str = "lenient") -> MaskingRule:
     return MaskingRule(
         id=0,
         name=name,
@@ -331,65 +319,3 @@ def _rule(name: str, method: str, columns: list[str], mode: str = "lenient") -> 
         mode=MaskMode(mode),
         exempt=("kind:ci",),
     )
-
-
-@contextlib.contextmanager
-def running_lab(
-    directory: Path,
-    programs: Installation,
-    *,
-    with_gateway: bool = True,
-    contributed: Installation | None = None,
-) -> Iterator[Lab]:
-    """Run a target of its own and, unless it is to be tried without, a gateway that masks.
-
-    ``contributed``: another PostgreSQL to run, with the extensions of contrib.sql.
-    """
-    settings = _SETTINGS
-    if contributed is not None:
-        settings = settings | {"shared_preload_libraries": "pg_stat_statements"}
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(
-            PostgresServer(contributed or programs, temporary_directory(), ServerOptions(settings))
-        )
-        database = stack.enter_context(fresh_database(server))
-        database.run(SCHEMA)
-        if contributed is not None:
-            with server.connect(database.name) as admin:
-                admin.execute((FOLDER / "contrib.sql").read_bytes())
-        gateway = None
-        if with_gateway:
-            gateway = stack.enter_context(running_gateway(database, directory))
-            _configure(gateway)
-        lab = Lab(database, gateway, programs)
-        stack.callback(lab.close)
-        lab.open()
-        yield lab
-
-
-def _configure(gateway: Gateway) -> None:
-    """Let the attacker be both the owner and the superuser; hide what canaries.yaml says."""
-    store, now = gateway.store, datetime.now(UTC)
-    targets.put_role(
-        store,
-        ADMIN,
-        now,
-        "shop",
-        "postgres",
-        sealer=gateway.sealer,
-        secret=gateway.database.server.password,
-    )
-    gateway.drop_grants()
-    for role in (gateway.database.owner.name, "postgres"):
-        gateway.grant(
-            f"identity:{ANA}", role, fastpath=True, replication=True, allow_builtin=_BUILTIN
-        )
-        gateway.grant(f"identity:{CI}", role)
-    for rule in VALUES["masked"]:
-        masking_rules.create(
-            store,
-            ADMIN,
-            now,
-            _rule(rule["name"], rule["method"], rule["columns"], rule.get("mode", "lenient")),
-        )
-    gateway.settle()

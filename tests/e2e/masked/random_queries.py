@@ -27,6 +27,7 @@ class Query:
     sql: str
     outputs: tuple[Value, ...]
     guesses: bool = False  # its rows are chosen by something hidden
+    compares: bool = False  # something hidden is compared somewhere in it: more may be masked
 
 
 # relation -> columns; a star marks what is hidden.
@@ -51,9 +52,15 @@ class Generator:
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)  # noqa: S311 - nothing is kept secret by it
         self._names = 0
+        self._compares = False
 
     def query(self) -> Query:
         """Return a SELECT, a union of two, or one over a CTE."""
+        self._compares = False
+        made = self._query()
+        return replace(made, compares=self._compares)
+
+    def _query(self) -> Query:
         kind = self._random.random()
         if kind < 0.15:
             types = [self._random.choice(("text", "int")) for _ in range(self._upto(3))]
@@ -95,11 +102,14 @@ class Generator:
             return self._grouped(scope, sql, where, guesses)
         outputs = [self._value(one, scope, depth) for one in wanted]
         word = "DISTINCT " if self._random.random() < 0.1 else ""
+        if word and any(one.hidden for one in outputs):
+            self._compares = True
         return Query(f"SELECT {word}{_list(outputs)} FROM {sql}{where}", tuple(outputs), guesses)
 
     def _grouped(self, scope: list[Value], sources: str, where: str, guesses: bool) -> Query:
         key = self._column(scope)
         guesses = guesses or key.hidden or key.guesses
+        self._compares = self._compares or guesses
         outputs = [key, Value("count(*)", "int", guesses=guesses)]
         for _ in range(self._upto(3)):
             column = self._column(scope)
@@ -176,17 +186,20 @@ class Generator:
 
     def _bool(self, scope: list[Value], depth: int) -> Value:
         a, b = (self._value("text", scope, depth) for _ in range(2))
+        guesses = any(one.hidden or one.guesses for one in (a, b))
+        self._compares = self._compares or guesses
         sql = self._random.choice(
             (f"({a.sql} = {b.sql})", f"({a.sql} IS NULL)", f"({a.sql} LIKE '%a%')")
         )
-        return Value(sql, "bool", guesses=a.hidden or b.hidden or a.guesses or b.guesses)
+        return Value(sql, "bool", guesses=guesses)
 
     def _one_of(self, *ways: tuple[str | Value, ...], type_name: str) -> Value:
         sql, *parts = self._random.choice(ways)
         assert isinstance(sql, str)
-        return Value(
-            sql, type_name, any(isinstance(p, Value) and (p.hidden or p.guesses) for p in parts)
-        )
+        hidden = any(isinstance(part, Value) and (part.hidden or part.guesses) for part in parts)
+        if hidden and sql.startswith(("nullif", "greatest", "CASE", "(SELECT")):
+            self._compares = True
+        return Value(sql, type_name, hidden)
 
     def _literal(self, wanted: str) -> Value:
         literals = {"text": ("'a'", "'xyz'", "''"), "int": ("1", "7", "42"), "bool": ("true",)}
