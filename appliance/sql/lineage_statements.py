@@ -96,7 +96,7 @@ class Statements:
             opaque |= value.opaque
         opaque |= reader.size_code
         computes = any(value.origin in (None, (0, 0)) for _, value in table.columns)
-        bound = reader.is_bound or bool(reader.writes or table.is_open)
+        bound = reader.is_bound or reader.changes or bool(reader.writes or table.is_open)
         return Lineage(
             None if table.is_open else tuple(table.columns),
             frozenset(reader.used | table.tests),
