@@ -158,6 +158,19 @@ def rows_of(worker: Worker, connection: Connection, question: RowsQuestion) -> E
     )
 
 
+def elsewhere(worker: Worker, connection: Connection, sql: str) -> bytes | None:
+    """Ask the target about its catalog on another connection; None = no answer; blocking."""
+    target, database = connection.admission.target, connection.admission.database
+    reader = target.reader
+    if reader is None:
+        return None
+    try:
+        secret = targets.open_secret(reader, target.id, worker.sealer)
+        return targets.ask(target, database, secret, sql)
+    except GatepostError:
+        return None
+
+
 def _question(worker: Worker, connection: Connection, verdict: Verdict) -> Question:
     asked_for = terms.terms_of(worker.snapshot, verdict)
     admission = connection.admission

@@ -329,6 +329,7 @@ class Login:
             worker, self._client, upstream, session, admission, key, self._arrival.source
         )
         session.guard.ask = partial(asking.rows_of, worker, connection)
+        session.elsewhere = partial(asking.elsewhere, worker, connection)
         session.doer = Doer(
             admission.identity.name,
             admission.credential.id,

@@ -24,7 +24,7 @@ from appliance.recording.recorder import State
 from appliance.sql.catalog_pins import qualified
 from appliance.sql.dependencies import Kind as Rests
 from proxy import copy_masking, counting, deciding, guard, refusal
-from proxy.commands import Prepare, Wait
+from proxy.commands import Prepare, Wait, Work
 from proxy.deciding import FLUSH, FORWARD, SYNC, WAIT
 from proxy.decision import Decision, Need
 from proxy.expected import note_executed
@@ -32,49 +32,15 @@ from proxy.inflight import InFlight, Kind
 from proxy.masked_results import dialect_of, disagrees
 from proxy.own import exchange
 from proxy.refusal import Refusal
+from proxy.statement_kinds import BOUND, ROWLESS
 from proxy.wire import codes, frontend
 
 if TYPE_CHECKING:
     from proxy.session import Session
     from proxy.statements import Portal
 
-# Statements that give no rows, whatever they are about.
-_ROWLESS: Final = frozenset(
-    {
-        "TransactionStmt",
-        "VariableSetStmt",
-        "DiscardStmt",
-        "DeallocateStmt",
-        "ClosePortalStmt",
-        "ListenStmt",
-        "UnlistenStmt",
-        "NotifyStmt",
-        "DeclareCursorStmt",
-        "PrepareStmt",
-        "ConstraintsSetStmt",
-        "LockStmt",
-    }
-)
-# Statements that can be asked about in the same transaction before they run; of the others some
-# must not be in a transaction block.
-_BOUND: Final = frozenset(
-    {
-        "SelectStmt",
-        "InsertStmt",
-        "UpdateStmt",
-        "DeleteStmt",
-        "MergeStmt",
-        "FetchStmt",
-        "ExecuteStmt",
-        "ExplainStmt",
-        "CopyStmt",
-        "CreateTableAsStmt",
-        "ViewStmt",
-        "PrepareStmt",
-        "DeclareCursorStmt",
-    }
-)
 _IDLE: Final = ord("I")
+_SNAPSHOT: Final = "snapshot "  # begins an answer of names alone
 # An open cursor keeps the meaning of its names.
 _NAMES: Final = frozenset({Rests.NAME, Rests.PATH})
 _STEPS: Final = (Kind.PARSE, Kind.BIND, Kind.EXECUTE, Kind.CLOSE, Kind.CLOSE)
@@ -97,6 +63,8 @@ class Check:
     row: InFlight | None = None
     description: bytes | None = None
     is_answered: bool = False
+    is_elsewhere: bool = False  # another connection is asked, or was
+    elsewhere: bytes | None = None  # what it said
     is_looking: bool = False  # the catalog is read anew
 
     def described(self, message: bytes) -> None:
@@ -134,7 +102,7 @@ def _can_be_bound(session: Session, decision: Decision) -> bool:
     if not decision.is_single:
         return False
     statement = decision.facts.statements[0]
-    if statement.copy == "in" or statement.kind not in _BOUND:
+    if statement.copy == "in" or statement.kind not in BOUND:
         return False
     # Behind what was asked before it, the target would take it for one of a transaction block.
     return statement.kind != "DeclareCursorStmt" or session.status != _IDLE
@@ -150,7 +118,7 @@ def execute(
         run = guard.begin(session, item, decision, None)
         session.to_upstream.append(frontend.Describe(codes.PORTAL, name).encode())
         return _ask(session, run, Check(raw, portal, name))
-    if any(statement.kind not in _ROWLESS for statement in decision.facts.statements):
+    if any(statement.kind not in ROWLESS for statement in decision.facts.statements):
         session.to_upstream.append(frontend.Describe(codes.PORTAL, name).encode())
         describe = session.own(Kind.DESCRIBE)
         describe.on_description = partial(_planned, session, item)
@@ -169,7 +137,7 @@ def _ask(session: Session, run: guard.Run, check: Check) -> bytes | None:
     mask = run.decision.mask
     check.depends = () if mask is None or not mask.must_check else mask.depends
     kinds = {statement.kind for statement in run.decision.facts.statements}
-    if not run.is_query and not kinds <= _BOUND:
+    if not run.is_query and not kinds <= BOUND:
         check.depends = ()
     if _fetches(run.decision):
         check.depends = tuple(one for one in check.depends if one.kind not in _NAMES)
@@ -199,14 +167,46 @@ def _ask(session: Session, run: guard.Run, check: Check) -> bytes | None:
 
 
 def _question(check: Check) -> str:
-    """Return the question, which nothing answers where the transaction has a snapshot of its own.
+    """Return the question; of names alone where the transaction has a snapshot of its own.
 
-    There the session would see the catalog as it was, and the target plans by the one of now.
+    There the session would see the catalog as it was, and the target plans by the one of now. What
+    a name stands for is looked up as planning does, though.
     """
+    names, _ = _apart(check.depends)
     return qualified(
         f"""SELECT CASE WHEN pg_catalog.current_setting('transaction_isolation') = ANY (
-          ARRAY['read committed', 'read uncommitted']) THEN ({question(check.depends)}) END"""
+          ARRAY['read committed', 'read uncommitted']) THEN ({question(check.depends)})
+          ELSE pg_catalog.concat('{_SNAPSHOT}', ({question(names)})) END"""
     )
+
+
+def _apart(
+    depends: tuple[Dependency, ...],
+) -> tuple[tuple[Dependency, ...], tuple[Dependency, ...]]:
+    """Return what only the session itself can say, and what every connection can."""
+    names = tuple(one for one in depends if one.kind in _NAMES)
+    return names, tuple(one for one in depends if one.kind not in _NAMES)
+
+
+def _stands(session: Session, check: Check) -> bool | None:
+    """Return whether all stands that the plan rests on; None = somebody else is being asked."""
+    answer = (check.row.row if check.row else None) or b""
+    if not answer.startswith(_SNAPSHOT.encode()):
+        return stands(answer, check.depends)
+    names, rest = _apart(check.depends)
+    if not stands(answer[len(_SNAPSHOT) :], names):
+        return False
+    if check.is_elsewhere or not rest:
+        return not rest or stands(check.elsewhere, rest)
+    check.is_elsewhere = True
+
+    def ask() -> None:
+        if session.elsewhere is not None:
+            check.elsewhere = session.elsewhere(question(rest))
+
+    session.wait = Wait.TASK
+    session.commands.append(Work(ask))
+    return None
 
 
 def _answered(session: Session, run: guard.Run, check: Check) -> None:
@@ -255,8 +255,11 @@ def _look(session: Session, run: guard.Run, check: Check) -> bytes | None:
         if no is None and not _is_same(decision, run.decision):
             no = _changed()
         return _settled(session, run, check, no)
-    if check.depends and not stands(check.row.row if check.row else None, check.depends):
-        if _fetches(run.decision):
+    still = not check.depends or _stands(session, check)
+    if still is None:
+        return WAIT
+    if not still:
+        if _fetches(run.decision) or (check.is_elsewhere and session.judge.has_own_ddl):
             return _refuse(session, run, check, _changed())
         return _look_anew(session, check)
     return _settled(session, run, check, None)

@@ -54,6 +54,7 @@ class Session:
         "commands",
         "cursors",
         "doer",
+        "elsewhere",
         "failed",
         "fastpath",
         "gate",
@@ -127,6 +128,8 @@ class Session:
         self.saw_fatal = False
         self.screen = Screen()
         self.cursors = Cursors(self)
+        # Asks the target on another connection; blocking, given by the shell.
+        self.elsewhere: Callable[[str], bytes | None] | None = None
         self.batch = 0  # how many Syncs the client sent
         self.touching: dict[bytes, int] = {}  # names -> the batch that last touched them
         self.wait = Wait.NOTHING

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from appliance.targets.catalogs import load_catalog
+from appliance.targets.catalogs import ask, load_catalog
 from appliance.targets.check import Step, check
 from appliance.targets.secrets import open_secret
 
-__all__ = ["Step", "check", "load_catalog", "open_secret"]
+__all__ = ["Step", "ask", "check", "load_catalog", "open_secret"]

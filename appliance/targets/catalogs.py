@@ -13,6 +13,7 @@ from appliance.targets.reach import reach
 from appliance.targets.steps import StepFailed
 
 READ_S = 30
+ASK_S = 5
 
 
 def load_catalog(target: Target, database: str, secret: str) -> Catalog:
@@ -34,6 +35,26 @@ def load_catalog(target: Target, database: str, secret: str) -> Catalog:
             f"target {target.name}: the catalog cannot be read: {_said(error, secret)}",
             "the catalog role needs no more than CONNECT; the server's log says more",
         ) from None
+
+
+def ask(target: Target, database: str, secret: str, sql: str) -> bytes | None:
+    """Return the one text that a question about the catalog gives, asked as the catalog role.
+
+    Raises: ``Unreachable``.
+    """
+    role = target.reader
+    if role is None:
+        return None
+    try:
+        with connected(target, role.name, database, secret, reach(target, [])) as connection:
+            connection.execute("SET default_transaction_read_only = on")
+            connection.execute(f"SET statement_timeout = '{ASK_S}s'".encode())
+            row = connection.execute(sql.encode()).fetchone()
+    except StepFailed as failed:
+        raise Unreachable(f"target {target.name}: {failed.step.detail}", failed.step.hint) from None
+    except psycopg.Error as error:
+        raise Unreachable(f"target {target.name}: {said(error, secret)}", "try again") from None
+    return str(row[0]).encode() if row and row[0] is not None else None
 
 
 def _said(error: psycopg.Error | ValueError, secret: str) -> str:
