@@ -14,7 +14,7 @@ from appliance.sql.facts import NameContext
 from appliance.sql.lexing import unreadable
 from appliance.sql.lineage_calls import SENDING, gives_only_what_it_is_given
 from appliance.sql.lineage_changes import Changes
-from appliance.sql.lineage_from import NotKnownError
+from appliance.sql.lineage_expressions import NotKnownError
 from appliance.sql.lineage_statements import Statements
 from appliance.sql.lookup import Scope
 from appliance.sql.native import GrammarError, PgQuery

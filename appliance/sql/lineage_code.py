@@ -7,17 +7,18 @@ from dataclasses import replace
 import orjson
 
 from appliance.sql.analysis import is_slow
+from appliance.sql.builtins import Builtins
 from appliance.sql.catalog import MAX_DEFINITION, Function
 from appliance.sql.facts import EffectClass, Name
 from appliance.sql.figures import UNSURE
 from appliance.sql.lexing import unreadable
 from appliance.sql.lineage_calls import SENDING, gives_only_what_it_is_given
-from appliance.sql.lineage_from import NotKnownError
+from appliance.sql.lineage_expressions import NotKnownError
 from appliance.sql.lineage_functions import Reads
 from appliance.sql.lineage_names import Level, Source, Table
 from appliance.sql.lineage_relations import Relations
 from appliance.sql.lookup import Scope
-from appliance.sql.native import GrammarError
+from appliance.sql.native import GrammarError, PgQuery
 from appliance.sql.parsed import ParsedStatement, RelationUse
 from appliance.sql.taint import CLEAN, Taint, computed
 from appliance.sql.walker import Node, strings
@@ -37,6 +38,10 @@ class _UnreadError(Exception):
 
 class Bodies(Relations):
     """Reads the bodies of functions."""
+
+    def __init__(self, scope: Scope, builtins: Builtins, library: PgQuery) -> None:
+        super().__init__(scope, builtins, library)
+        self._known_reads: dict[tuple[int, tuple[str, ...] | None], Reads | None] = {}
 
     def body(self, function: Function, arguments: list[Taint]) -> Table | None:
         """Return what a function in language sql gives; None where that cannot be read."""
@@ -130,6 +135,13 @@ class Bodies(Relations):
 
     def reads(self, function: Function) -> Reads | None:
         """Return all that a body reads, whatever it does with it; None: it cannot be known."""
+        known = (function.oid, self.scope.path)
+        if known not in self._known_reads:
+            self._known_reads[known] = None  # a circle is not read
+            self._known_reads[known] = self._read_apart(function)
+        return self._known_reads[known]
+
+    def _read_apart(self, function: Function) -> Reads | None:
         if function.oid in self.seen or len(self.seen) > _MAX_BODIES:
             return None
         before = set(self.inspects)

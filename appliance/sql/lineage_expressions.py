@@ -55,6 +55,14 @@ _IMPLIED = {
 SURE_LANGUAGES = frozenset({"internal", "c"})  # only a superuser can make an operator of those
 
 
+# Expressions that are read for one statement, some of them more than once (recursive queries).
+MAX_STEPS = 20_000
+
+
+class NotKnownError(Exception):
+    """Nothing can be said about a statement; the message says why."""
+
+
 class Expressions:
     """Reads expressions; what they reach is gathered here."""
 
@@ -76,6 +84,7 @@ class Expressions:
         self.depends: set[Dependency] = set()
         self.is_bound = False
         self.seen: tuple[int, ...] = ()  # the definitions that are being read
+        self._steps_left = MAX_STEPS
         self.shown_again: set[ColumnId] = set()  # columns of views that show others
         self._rows = count(1)
 
@@ -98,6 +107,12 @@ class Expressions:
         if oid >= FIRST_USER_OID:
             pin = self.catalog.pin(Kind.RELATION, str(oid))
             self.depends.add(Dependency(Kind.RELATION, str(oid), pin))
+
+    def step(self, count: int = 1) -> None:
+        """Count what is read; a statement whose parts are read again and again is given up."""
+        self._steps_left -= count
+        if self._steps_left < 0:
+            raise NotKnownError("the statement is too complex to be analysed")
 
     def row(self) -> int:
         """Return a number for one more item of a FROM."""
@@ -169,6 +184,7 @@ class Expressions:
 
     def expression(self, node: Node, level: Level) -> Taint:
         """Return what one expression's value carries."""
+        self.step()
         for tag, body in node.items():
             if tag in _CONSTANTS:
                 return CONSTANT

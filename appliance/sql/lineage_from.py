@@ -9,6 +9,7 @@ from appliance.sql.catalog import Relation
 from appliance.sql.dependencies import Dependency, Kind, is_temporary, quoted
 from appliance.sql.facts import Name
 from appliance.sql.lineage_calls import shapes
+from appliance.sql.lineage_expressions import NotKnownError
 from appliance.sql.lineage_functions import Calls
 from appliance.sql.lineage_names import Level, Source, Table
 from appliance.sql.lookup import Found
@@ -16,10 +17,6 @@ from appliance.sql.taint import ANY_COLUMN, CLEAN, Named, Taint, computed, merge
 from appliance.sql.walker import Node, name_of, range_name, strings
 
 _TEMPORARY = -1  # stands for the OID of the session's own relations
-
-
-class NotKnownError(Exception):
-    """Nothing can be said about a statement; the message says why."""
 
 
 class Froms(Calls):

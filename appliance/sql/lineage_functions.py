@@ -142,33 +142,32 @@ class Calls(Expressions):
             return False
         return name in _COUNTING or not self.is_fixed(arguments, values, level)
 
-    def _is_stored(self, node: Node, value: Taint, level: Level) -> bool:
+    def _is_stored(self, node: Node, level: Level) -> bool:
         """Return whether a value is a column's, or a part of it at a place that the text names."""
-        if value.plain is not None:
-            return True
-        if "TypeCast" in node:
-            inner = node["TypeCast"]["arg"]
-        elif "A_Indirection" in node:
-            inner = node["A_Indirection"]["arg"]
-            steps = node["A_Indirection"].get("indirection", [])
-            if self.parts(steps, level).columns:
+        while "ColumnRef" not in node:
+            if "TypeCast" in node:
+                node = node["TypeCast"]["arg"]
+            elif "A_Indirection" in node:
+                steps = node["A_Indirection"].get("indirection", [])
+                if not all(_is_constant(step) for step in steps):
+                    return False
+                node = node["A_Indirection"]["arg"]
+            else:
                 return False
-        else:
-            return False
-        return self._is_stored(inner, self.expression(inner, level), level)
+        value = self.expression(node, level)
+        return value.plain is not None or value.fields is not None
 
     def is_fixed(self, arguments: list[Node], values: list[Taint], level: Level) -> bool:
         """Return whether it is clear how many rows there will be: as a stored value has parts, as
         ARRAY[…] has elements, as a row has columns.
         """
         for argument, value in zip(arguments, values, strict=False):
-            if self._is_stored(argument, value, level):
+            if self._is_stored(argument, level):
                 continue
             call = argument.get("FuncCall", {})
-            if strings(call.get("funcname"))[-1:] and strings(call["funcname"])[-1] in _ROW_AS_JSON:
-                given = self.expression((call.get("args") or [{}])[0], level)
-                if given.fields is not None or given.plain is not None:
-                    continue
+            names, given = strings(call.get("funcname")), call.get("args") or [{}]
+            if names[-1:] and names[-1] in _ROW_AS_JSON and self._is_stored(given[0], level):
+                continue
             elements = argument.get("A_ArrayExpr", {}).get("elements", [{}])
             if "A_ArrayExpr" in argument and not any("A_ArrayExpr" in e for e in elements):
                 continue
@@ -264,3 +263,9 @@ class Calls(Expressions):
         if any(function.language not in SURE_LANGUAGES for function in users):
             self.writes.append(Write(f"{name}()", given))  # it might keep them
         return self._opaque({str(function.name) for function in users}, [given])
+
+
+def _is_constant(step: Node) -> bool:
+    """Return whether a subscript is one that the text gives, or a field's name."""
+    indices = step.get("A_Indices", {})
+    return all("A_Const" in indices[part] for part in ("lidx", "uidx") if part in indices)

@@ -7,7 +7,7 @@ from typing import Any
 
 from appliance.sql.figures import UNSURE, figure
 from appliance.sql.lineage_code import Bodies
-from appliance.sql.lineage_from import NotKnownError
+from appliance.sql.lineage_expressions import NotKnownError
 from appliance.sql.lineage_names import Level, Source, Table
 from appliance.sql.taint import (
     CLEAN,
@@ -23,6 +23,7 @@ from appliance.sql.taint import (
 from appliance.sql.walker import Node, strings
 
 _MAX_ROUNDS = 12
+_QUERY_STEPS = 10  # that reading a query costs, compared with an expression
 _BY_NAME = ("groupClause", "distinctClause", "sortClause")
 _CHANGES = ("InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt")
 
@@ -51,6 +52,7 @@ class Queries(Bodies):
         raise NotImplementedError
 
     def _select(self, node: Node, parent: Level | None) -> Table:
+        self.step(_QUERY_STEPS)
         level = Level(parent)
         self.with_(node.get("withClause"), level)
         if "intoClause" in node:
@@ -172,7 +174,8 @@ class Queries(Bodies):
                     columns += [(n, replace(v, origin=None)) for n, v in row.fields]
                 else:
                     is_open = True
-                    columns.append((UNSURE, self.use(computed([self.parts(value, level), row]))))
+                    steps = self.parts(indirection, level)
+                    columns.append((UNSURE, self.use(computed([steps, row]))))
                 continue
             columns.append((target.get("name") or figure(value), self.expression(value, level)))
         return columns, is_open

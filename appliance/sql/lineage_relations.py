@@ -13,7 +13,8 @@ from appliance.sql.builtins import Builtins
 from appliance.sql.catalog import MAX_DEFINITION, Column, Relation
 from appliance.sql.lexing import unreadable
 from appliance.sql.lineage_calls import WATCHED
-from appliance.sql.lineage_from import Froms, NotKnownError
+from appliance.sql.lineage_expressions import NotKnownError
+from appliance.sql.lineage_from import Froms
 from appliance.sql.lineage_names import Source, Table
 from appliance.sql.lookup import Scope
 from appliance.sql.native import GrammarError, PgQuery

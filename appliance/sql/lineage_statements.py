@@ -9,7 +9,7 @@ from appliance.sql.copy_options import copy_options
 from appliance.sql.facts import Name
 from appliance.sql.lineage_calls import is_plain_setting
 from appliance.sql.lineage_changes import Changes
-from appliance.sql.lineage_from import NotKnownError
+from appliance.sql.lineage_expressions import NotKnownError
 from appliance.sql.lineage_names import Level, Table
 from appliance.sql.taint import CONSTANT, Lineage, Taint, Write, computed, words_of
 from appliance.sql.walker import Node, range_name

@@ -1,11 +1,16 @@
-"""Every built-in function of real servers is judged for masking, and no name is invented."""
+"""Every built-in function of real servers is judged for masking, and no name is invented; reading has an end."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 
 from appliance.embedded import PostgresServer
 from appliance.sql.builtins import builtins
+from appliance.sql.catalog import Catalog
+from appliance.sql.facts import NameContext
+from appliance.sql.lineage import lineage
 from appliance.sql.lineage_calls import (
     BOOLEAN_FUNCTIONS,
     HARMLESS,
@@ -15,6 +20,7 @@ from appliance.sql.lineage_calls import (
     gives_only_what_it_is_given,
     shapes,
 )
+from appliance.sql.native import PgQuery
 
 # What must never count as giving only what it is given: it reads rows, files, texts or others.
 DANGEROUS = """
@@ -88,3 +94,23 @@ def test_every_watched_relation_has_its_columns(postgres: PostgresServer) -> Non
         for column in columns
     }
     assert not wanted - there
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT " + "unnest((" * 28 + "ssn" + ")::text[])" * 28 + " FROM customers",
+        "SELECT " + "((SELECT " * 20 + "ssn" + ")).*" * 20 + " FROM customers",
+        "WITH RECURSIVE r AS (" * 12 + "SELECT 1" + " UNION ALL SELECT 1 FROM r) TABLE r" * 12,
+        "SELECT 1 WHERE " + "(" * 60 + "true" + " OR ssn = 'x')" * 60,
+        "SELECT * FROM " + "(SELECT * FROM " * 40 + "customers" + ") s" * 40,
+    ],
+)
+def test_a_nested_statement_is_not_read_again_and_again(text: str) -> None:
+    tables = (
+        b'{"relations":[[20000,"public","customers","r",0,[[1,"id","int4"],[2,"ssn","text"]]]]}'
+    )
+    names = NameContext(("pg_catalog", "public"), "app", frozenset())
+    started = time.process_time()
+    lineage(text, Catalog.from_json(tables), names, PgQuery(holds_lock=True))
+    assert time.process_time() - started < 3
