@@ -35,7 +35,13 @@ def slip_of(verdict: Verdict, facts: Facts) -> Slip | None:
 
 
 def missing_name(facts: Facts, rule: str) -> Slip | None:
-    """Return the error for the first name that the catalog does not have, refused by ``rule``."""
+    """Return the error for what is no SQL, or the first name that the catalog does not have.
+
+    ``rule``: that refuses it.
+    """
+    for statement in facts.statements:
+        if statement.unknown.startswith(NO_GRAMMAR):
+            return Slip("42601", statement.unknown.removeprefix(NO_GRAMMAR), _hint(rule))
     effects = (effect for statement in facts.statements for effect in statement.effects)
     return _missing(facts, (e for e in effects if e.cls is EffectClass.UNKNOWN), rule)
 
