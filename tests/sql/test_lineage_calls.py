@@ -1,4 +1,4 @@
-"""Every built-in function of real servers is judged for masking, and no name is invented; reading has an end."""
+"""Every built-in function of real servers is judged for masking; no name of one is invented."""
 
 from __future__ import annotations
 
