@@ -141,13 +141,14 @@ class Expressions:
 
     def test(self, node: Any, level: Level) -> None:
         """Read what only decides about rows or their order."""
-        if not node:
-            return
-        for part in node if isinstance(node, list) else [node]:
-            if part:
-                value = self.use(self._predicate(part, level))
-                level.tests |= value.columns
-                self.links |= value.links
+        level.tests |= self.deciding(node, level).columns
+
+    def deciding(self, node: Any, level: Level) -> Taint:
+        """Return what conditions or orders are made from; what they compare counts from here."""
+        parts = node if isinstance(node, list) else [node]
+        value = self.use(computed([self._predicate(part, level) for part in parts if part]))
+        self.links |= value.links
+        return value
 
     def _predicate(self, node: Node, level: Level) -> Taint:
         """Return what a condition, or what rows are put in order by, is computed from."""

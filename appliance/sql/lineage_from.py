@@ -16,7 +16,9 @@ from appliance.sql.lookup import Found
 from appliance.sql.taint import ANY_COLUMN, CLEAN, Named, Taint, computed, merged
 from appliance.sql.walker import Node, name_of, range_name, strings
 
-_TEMPORARY = -1  # stands for the OID of the session's own relations
+# What stand for the OIDs of the session's own relations, and of what is in no relation.
+_TEMPORARY = -1
+_MADE = -2
 
 
 class Froms(Calls):
@@ -61,6 +63,9 @@ class Froms(Calls):
             self.size(self.parts(others, level))
             found = Source([], replace(value, made=True).via(tag), is_made=True)
         found = self.aliased(found, alias).of_row(self.row())
+        if found.is_made:  # rows that the client makes up are rows to compare with, too
+            found.columns = [(name, _made_up(value)) for name, value in found.columns]
+            found.rest = None if found.rest is None else _made_up(found.rest)
         level.sources.append(found)
         level.is_made = level.is_made or found.is_made
         level.code |= found.code
@@ -262,3 +267,7 @@ class Froms(Calls):
             return names[:1] == ["pg_catalog"] or names == ["text"]
         elements: Iterable[Node] = node.get("A_ArrayExpr", {}).get("elements", [{}])
         return all("A_Const" in element for element in elements)
+
+
+def _made_up(value: Taint) -> Taint:
+    return replace(value, sources=value.sources | {(_MADE, ANY_COLUMN)})

@@ -78,9 +78,7 @@ class Calls(Expressions):
                 return row
         if self._gives_rows(name.name, users, arguments, values, level):
             self.size(computed(values))
-        decided = [
-            self.use(self.parts(node.get(part), level)) for part in ("agg_order", "agg_filter")
-        ]
+        decided = [self.deciding(node.get(part), level) for part in ("agg_order", "agg_filter")]
         if node.get("agg_within_group"):  # what is put in order is what is computed with
             values.append(decided[0])
         values.append(self._window(node.get("over") or {}, level, decided))
@@ -176,10 +174,10 @@ class Calls(Expressions):
         return True
 
     def _window(self, window: Node, level: Level, decided: list[Taint]) -> Taint:
-        decided.append(self.use(self.parts(window.get("partitionClause"), level)))
+        decided.append(self.deciding(window.get("partitionClause"), level))
         for part in ("startOffset", "endOffset"):
             self.size(self.parts(window.get(part), level))
-        return self.use(self.parts(window.get("orderClause"), level))
+        return self.deciding(window.get("orderClause"), level)
 
     def _built_in(
         self, name: str, node: Node, values: list[Taint], decided: list[Taint], level: Level
@@ -194,6 +192,7 @@ class Calls(Expressions):
         if name == "current_setting":
             code = self._setting(node, values)
         if name == "count":
+            self.links |= whole.links  # what is NULL is not counted
             parts = [*values, *decided, Taint(opaque=frozenset(level.code))]
             return replace(tested(parts), made=level.is_made)
         if name in BOOLEAN_FUNCTIONS:
