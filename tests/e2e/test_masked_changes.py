@@ -51,8 +51,11 @@ class Shop:
         return self.gateway.connect(options=f"-c search_path={self.schema}", autocommit=autocommit)
 
     def run(self, text: str) -> list[tuple[object, ...]]:
-        """Run statements past the gateway."""
-        return self.gateway.database.run(f"SET search_path = {self.schema}; {text}")
+        """Run statements past the gateway; return the rows of the first."""
+        with self.gateway.database.connect() as connection:
+            connection.execute(f"SET search_path = {self.schema}".encode())
+            cursor = connection.execute(text.encode())
+            return cursor.fetchall() if cursor.description else []
 
     @contextmanager
     def names_masked(self) -> Iterator[None]:
@@ -194,6 +197,20 @@ def test_an_operator_that_another_session_puts_before_the_systems(shop: Shop) ->
         )
         for _ in range(2):
             assert rows_or_no(connection, "SELECT 1 + 1::smallint") in ([], ["***"], [None])
+
+
+def test_a_function_that_runs_any_text_can_neither_store_nor_prepare(shop: Shop) -> None:
+    shop.run(
+        "CREATE FUNCTION anything(x text) RETURNS text LANGUAGE plpgsql"
+        " AS 'BEGIN EXECUTE x; RETURN x; END'"
+    )
+    with shop.connect() as connection:
+        connection.execute("PREPARE p AS SELECT name || '' FROM customers")
+        for text in ("deallocate p", "create table leak as select card from customers"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="text that it builds"):
+                connection.execute(f"SELECT anything('{text}')".encode())
+        assert rows(connection, "EXECUTE p") == ["Ann", "Bo"]
+    assert shop.run("SELECT to_regclass('leak')") == [(None,)]
 
 
 def test_names_that_the_session_itself_gives_another_meaning(shop: Shop) -> None:

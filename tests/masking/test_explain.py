@@ -42,7 +42,7 @@ KNOWN = catalog(
         [30001, "BEGIN INSERT INTO halves VALUES (NEW.id, NEW.card_number); RETURN NULL; END", None]
     ],
     functions=[
-        ["public", "code", 1, "plpgsql", "v", None, None, None, None, None, 30000, False],
+        ["public", "code", 1, "plperl", "v", None, None, None, None, None, 30000, False],
         ["public", "note", 0, "plpgsql", "v", None, None, None, None, None, 30001, False],
     ],
     views=[
