@@ -2,7 +2,8 @@
 
 A file is a mapping: ``by`` (protocols of all its attacks), then what is expected -> name -> attack.
 Expected: ``masked`` (it runs as on the target, or fails as there, and shows nothing), ``refused``
-(a refusal of Gatepost's own comes), ``either``. Nothing may leak in any of the three.
+(a refusal of Gatepost's own comes), ``either``. Nothing may leak in any of the three. ``open`` has
+what is known to leak still: it stands there, with why, until somebody closes it.
 An attack is one statement, a list of steps, or a mapping with ``run``, ``messages`` or ``fn`` and:
 
 ``by``      simple | text | binary (the protocol), psql | psycopg… | asyncpg… (the client)
@@ -30,7 +31,7 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "masking"
-_SECTIONS = ("masked", "refused", "either")
+_SECTIONS = ("masked", "refused", "either", "open")
 # Words of a statement that may leave something behind in its session or database.
 _LEAVES = ("set_config", "lock", "INSERT", "UPDATE", "DELETE", "setval", "nextval", "lo_", "seed")
 _KEYS = {
