@@ -85,6 +85,8 @@ class Statements:
             return Lineage(speaks=True)
         if tag in _TAKING:
             return Lineage(speaks=True)
+        if tag == "CreateStmt":  # what it makes is new, whatever else has that name
+            return self._naming({**body, "relation": None})
         if tag in _NAMING:
             return self._naming(body)
         return Lineage(forbidden=_called(tag))
