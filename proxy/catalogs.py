@@ -53,11 +53,14 @@ class Catalogs:
         key = (target.id, database)
         box = self.box(target, database)
         asked = time.monotonic()
-        while (begun := self._begun_at.get(key, -_MAX_AGE_S)) < asked:
+        while True:
             running = self._under_way.get(key)
             if running is not None:
                 running.get()
                 continue
+            begun = self._begun_at.get(key, -_MAX_AGE_S)
+            if begun >= asked:
+                return
             rest = begun + _MIN_INTERVAL_S - time.monotonic()
             if rest > 0 and not box.is_stale:
                 if not is_patient:

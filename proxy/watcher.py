@@ -14,6 +14,7 @@ from appliance.errors import GatepostError, StoreUnavailable
 from appliance.identity.login import Refused, renew
 from appliance.store import kills, workers
 from appliance.store.workers import Beat
+from proxy.catalog_changes import CatalogChanges
 from proxy.last_words import LastWords
 from proxy.worker import Worker, store_refusal
 
@@ -29,6 +30,7 @@ class Watcher:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
+        self._changes = CatalogChanges(worker)
         self._lost_since: float | None = None
         self._tls_checked = time.monotonic()
 
@@ -48,6 +50,7 @@ class Watcher:
             self._worker.keep_hours()
             self._end_what_is_over()
             self._refresh_catalogs()
+            self._changes.keep()
             self._renew_tls()
             gevent.sleep(_EVERY_S)
 

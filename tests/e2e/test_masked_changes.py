@@ -186,6 +186,19 @@ def test_a_table_made_anew_under_its_name(shop: Shop) -> None:
         assert rows(connection, "SELECT lower(card) FROM customers") == ["***"]
 
 
+def test_a_table_that_another_session_makes_a_part_of_a_masked_one(shop: Shop) -> None:
+    """A plain read is asked nothing: what others change is seen within a second or so."""
+    shop.run(
+        f"""CREATE TABLE late (id int, name text, card text);
+        INSERT INTO late VALUES (7, 'Di', '{OTHER}')"""
+    )
+    with shop.connect() as connection:
+        query = "SELECT card FROM late"
+        assert connection.execute(query).fetchall() == [(OTHER,)], "no rule says anything of it"
+        shop.run("ALTER TABLE late INHERIT customers")
+        eventually(lambda: connection.execute(query).fetchall() == [("***",)], timeout=20)
+
+
 def test_an_operator_that_another_session_puts_before_the_systems(shop: Shop) -> None:
     with shop.connect() as connection:
         connection.execute(f"SET search_path = {shop.schema}, pg_catalog".encode())
