@@ -27,6 +27,7 @@ PROXY_IO = tuple(
         "endpoint",
         "upstream",
         "cancel",
+        "catalog_changes",
         "catalogs",
         "holding",
         "vestibule",
