@@ -5,7 +5,6 @@ Written for psql at 80 columns: it puts "DETAIL:  " and "HINT:  " before the fir
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +13,9 @@ from appliance.approvals.requests import RequestState, Settlement
 from appliance.errors import Conflict
 from appliance.policy.verdict import Verdict
 from appliance.policy.wording import refusal_text
-from proxy.refusal import Refusal
+from proxy.refusal import DETAIL_LABEL, HINT_LABEL, Refusal, fold
 
 _NAMES = 3  # who can approve: so many by name
-_COLUMNS = 80
-_DETAIL, _HINT = len("DETAIL:  "), len("HINT:  ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ def notice(
 ) -> Notice:
     """Say that a statement is held: by what and why, who decides, until when, where."""
     parts = [
-        _fold(f"{_rule(verdict)}: {verdict.reason.rstrip('.')}.", _DETAIL),
+        fold(f"{_rule(verdict)}: {verdict.reason.rstrip('.')}.", DETAIL_LABEL),
         f"Waits until {expires_at:%H:%M:%S} UTC ({span(seconds)}). Ctrl-C withdraws it.",
     ]
     if in_transaction:
@@ -50,7 +47,7 @@ def notice(
     return Notice(
         f"gatepost: held for approval, request {number}",
         "\n".join(parts),
-        f"{_fold(f'{_people(names)} can approve it:', _HINT)}\n{url}/approvals/{number}",
+        f"{fold(f'{_people(names)} can approve it:', HINT_LABEL)}\n{url}/approvals/{number}",
     )
 
 
@@ -62,7 +59,7 @@ def ending(settlement: Settlement) -> Refusal:
             return Refusal(
                 "42501",
                 f"gatepost: {settlement.by} denied request {number}: {settlement.reason}",
-                _fold(f"Nothing was run. Ask {settlement.by} what would be approved.", _HINT),
+                fold(f"Nothing was run. Ask {settlement.by} what would be approved.", HINT_LABEL),
             )
         case RequestState.TIMEOUT:
             return Refusal(
@@ -97,7 +94,7 @@ def try_again(
         f"gatepost: needs an approval, request {number}: {verdict.reason}",
         f"Run it again within {span(retry_s)} of the approval: it then passes once.\n"
         f"{url}/approvals/{number}",
-        _fold(f"{_rule(verdict)}; {_people(names)} can approve it.", _DETAIL),
+        fold(f"{_rule(verdict)}; {_people(names)} can approve it.", DETAIL_LABEL),
     )
 
 
@@ -106,10 +103,10 @@ def nobody_can(verdict: Verdict) -> Refusal:
     return Refusal(
         "42501",
         f"gatepost: needs an approval, and nobody can give it: {verdict.reason}",
-        _fold(
+        fold(
             "Ask an admin of Gatepost to make somebody an approver for it: never the requester,"
             " nor whoever owns a machine or issued its credential.",
-            _HINT,
+            HINT_LABEL,
         ),
         f"{_rule(verdict)}.",
     )
@@ -216,11 +213,3 @@ def _people(names: Sequence[str]) -> str:
     if len(shown) > 1:
         return f"{', '.join(shown[:-1])} or {shown[-1]}"
     return "".join(shown)
-
-
-def _fold(text: str, indent: int = 0) -> str:
-    """Break a text into lines; the first one is shown behind a label of ``indent`` columns."""
-    wrapper = textwrap.TextWrapper(
-        _COLUMNS, initial_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-    )
-    return wrapper.fill(text).lstrip(" ")

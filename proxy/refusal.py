@@ -8,10 +8,14 @@ rewritten on the way back.
 from __future__ import annotations
 
 import secrets
+import textwrap
 from dataclasses import dataclass
 
 from proxy.wire.framing import frame
 from proxy.wire.notices import rewrite_error
+
+_COLUMNS = 80
+DETAIL_LABEL, HINT_LABEL = len("DETAIL:  "), len("HINT:  ")  # what psql puts before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,35 @@ def matches(refusal: Refusal, error_body: bytes) -> bool:
 
 
 def rewrite(refusal: Refusal, error_body: bytes) -> bytes:
-    """Return the ErrorResponse that the client gets: severity as sent, the rest ours."""
+    """Return the ErrorResponse that the client gets: severity as sent, the rest ours.
+
+    The message stays on one line, as PostgreSQL's do: programs match it and log it.
+    """
     return rewrite_error(
-        error_body, refusal.sqlstate, refusal.message, refusal.hint, refusal.detail
+        error_body,
+        refusal.sqlstate,
+        refusal.message,
+        fold(refusal.hint, HINT_LABEL),
+        fold(refusal.detail, DETAIL_LABEL),
     )
+
+
+def fold(text: str, label: int = 0) -> str:
+    """Break a text into lines that psql shows whole, keeping the breaks that it has.
+
+    ``label``: the columns that stand before its first line. What is folded already stays so.
+    """
+    first, *others = text.split("\n")
+    return "\n".join([_fill(first, label), *(_fill(line) for line in others)])
+
+
+def _fill(line: str, label: int = 0) -> str:
+    wrapper = textwrap.TextWrapper(
+        _COLUMNS,
+        initial_indent=" " * label,
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.fill(line)[label:]

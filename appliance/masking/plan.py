@@ -122,8 +122,8 @@ class _Planner:
         for mask in self._of(lineage.used):
             if mask.is_strict:
                 return _refused(
-                    f"{mask.column} may only be shown as it is, not compared or computed with",
-                    f"Select {mask.column} by itself, and leave it out of conditions.",
+                    f"{mask.column} may only be selected by itself",
+                    f"Leave {mask.column} out of conditions, expressions, ORDER BY and whole rows.",
                     mask,
                 )
         for mask in self._of(lineage.sizes):

@@ -143,7 +143,7 @@ def test_a_strict_columns_use_is_refused_with_rule_reason_and_hint() -> None:
     strict = replace(CARDS, mode=MaskMode.STRICT)
     trial = tried("SELECT id FROM customers WHERE card_number = '4111'", strict)
     assert (trial.verdict.action, trial.verdict.rule) == (Action.BLOCK, "card-numbers")
-    assert "public.customers.card_number may only be shown as it is" in trial.verdict.reason
+    assert "public.customers.card_number may only be selected by itself" in trial.verdict.reason
     assert trial.message.startswith('gatepost: blocked by rule "card-numbers": ')
     assert trial.hint and trial.masks == ()
     assert tried("SELECT id, card_number FROM customers", strict).verdict.is_allow

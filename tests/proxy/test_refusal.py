@@ -45,3 +45,17 @@ def test_the_error_keeps_its_severity_and_says_nothing_of_the_target() -> None:
 
 def test_a_genuine_error_is_not_taken_for_the_refusal() -> None:
     assert not refusal.matches(NO, error_response("ERROR", "42601", "syntax error")[5:])
+
+
+def test_a_hint_fits_80_columns_of_psql_keeps_its_breaks_and_the_message_is_one_line() -> None:
+    words = "blocked " * 20
+    long = Refusal(
+        "42501", words, "Leave it out " * 10 + "\nhttp://localhost/approvals/1", "no " * 60
+    )
+    said = error_response("ERROR", "42601", "syntax error", "", "")
+    error = parse_error_response(refusal.rewrite(long, said[5:])[5:])
+    assert error.message == words
+    lines = f"DETAIL:  {error.detail}\nHINT:  {error.hint}".split("\n")
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "http://localhost/approvals/1"
+    assert "\n".join(lines).split() == f"DETAIL:  {long.detail}\nHINT:  {long.hint}".split()
