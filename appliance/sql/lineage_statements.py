@@ -153,7 +153,7 @@ class Statements:
     def _known(self, known: Mapping[str, Lineage], name: str, what: str) -> Lineage:
         found = known.get(name)
         if found is None:
-            raise NotKnownError(f"what the {what} {name} shows is not known")
+            raise NotKnownError(f"no {what} {name} is known in this session")
         return replace(found, prepares=None, declares=None, copy=None)
 
     def _execute(self, body: Node) -> Lineage:
