@@ -94,8 +94,8 @@ class _Planner:
         if lineage.unknown and lineage.changes:
             return _refused(
                 f"it may pass on masked columns: {lineage.unknown}",
-                "Name every table and column that it reads, in one statement by itself, and PREPARE "
-                "in this session what it executes.",
+                "Name every table and column that it reads, in one statement by itself, and "
+                "PREPARE in this session what it executes.",
             )
         for what in sorted(lineage.inspects):
             return _refused(
