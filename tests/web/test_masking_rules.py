@@ -170,3 +170,11 @@ def test_an_identity_says_which_rules_bite_it(admin: Browser, world: World) -> N
     assert "Masked on shop by cards , mails" in words(admin.get("/identities/ana@example.com").text)
     assert "Masked on shop by mails" in words(admin.get("/identities/bo@example.com").text)
     assert "Masked" not in words(admin.get("/identities/ada@example.com").text), "it has no grant"
+    mine = words(world.signed_in("ana@example.com").get("/me").text)
+    assert "Some columns come masked for you, by cards , mails . An admin can exempt you." in mine
+
+
+def test_the_audit_log_has_masking_among_what_it_filters_by(admin: Browser, world: World) -> None:
+    with_shop(world)
+    add(world, "cards", "*.*.card_number")
+    assert "masking rules, and values looked at" in words(admin.get("/audit").text)

@@ -23,6 +23,7 @@ _ACTIONS = (
     ("credential.", "credentials"),
     ("grant.", "grants"),
     ("rule.", "policy rules"),
+    ("masking.", "masking rules, and values looked at"),
     ("approval.", "approvals"),
     ("pre_approval.", "pre-approvals"),
     ("access.", "requests for access"),

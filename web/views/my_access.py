@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template
 
+from appliance.masking.sentences import biting
 from appliance.store import access_requests, approval_lists, credentials, overview, snapshots
 from web import connect
 from web.access import EVERYBODY, may
@@ -47,6 +48,7 @@ def shown(form: Form) -> str:
         identity=snapshot.identities.get(viewer.name),
         reach=[entry for entry in reach if not (entry.grant.is_time_boxed and entry.is_over)],
         roles_asked=roles_asked,
+        masks=biting(snapshot, viewer.name, {entry.target for entry in reach}),
         lines=_lines(reach, viewer.name, roles_asked),
         roles=access_requests.roles_for(store, viewer.name),
         durations=DURATIONS,
