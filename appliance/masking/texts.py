@@ -40,7 +40,7 @@ _SYSTEM = frozenset({"pg_catalog", "information_schema"})
 _READING = frozenset({EffectClass.SELECT, EffectClass.UNKNOWN})
 _READERS = frozenset({"SelectStmt", "FetchStmt"})
 _CHANGING = frozenset({EffectClass.DDL, EffectClass.TEMP_DDL, EffectClass.UNKNOWN})
-_ONE_BY_ONE = "Send the statements one by one."
+_ONE_BY_ONE = "Send the statements one by one (psql: one -c for each, or a file with -f)."
 
 
 class OpenCursors(Mapping[str, Lineage]):
