@@ -193,6 +193,13 @@ class Catalog:
         """Return the functions of that name that are not built in, in any schema."""
         return self._functions.get(name, ())
 
+    @property
+    def sets_settings(self) -> bool:
+        """Return whether code of the database may give a setting a value that it has read."""
+        return any(
+            function.sets_settings for named in self._functions.values() for function in named
+        )
+
     def operators(self, name: str) -> tuple[Operator, ...]:
         """Return the operators of that name that are not built in, in any schema."""
         return self._operators.get(name, ())

@@ -9,8 +9,8 @@ from appliance.sql.catalog_rows import grouped
 
 # Where the columns of a relation of the system's count one by one.
 _WATCHED = """pg_stat_activity pg_prepared_statements pg_cursors pg_backend_memory_contexts
-    pg_largeobject pg_attribute pg_stats pg_stats_ext pg_stats_ext_exprs pg_statistic
-    pg_statistic_ext_data"""
+    pg_largeobject pg_attribute pg_settings pg_stats pg_stats_ext pg_stats_ext_exprs
+    pg_statistic pg_statistic_ext_data"""
 _NAMES = ",".join(f"'{name}'" for name in _WATCHED.split())
 _TYPE = """CASE WHEN tn.nspname = 'pg_catalog' THEN t.typname::pg_catalog.text
     ELSE pg_catalog.concat(tn.nspname, '.', t.typname) END"""

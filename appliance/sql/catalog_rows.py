@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from appliance.sql.facts import Name
 
+_SETTING = re.compile(r"set_config|execute", re.IGNORECASE)  # or a text that is built
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
 # Query.commandType as the server writes it into rules and bodies.
 _COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
@@ -88,6 +90,18 @@ class Function:
     oid: int = 0
     takes_row: bool = False
     parameters: tuple[str, ...] = ()
+
+    @property
+    def sets_settings(self) -> bool:
+        """Return whether it may give a setting a value that is not written in it.
+
+        SET takes only what is written; C code comes with the server and its extensions.
+        """
+        if self.language in ("c", "internal"):
+            return False
+        if self.reach is not None:
+            return any(called.name == "set_config" for called in self.reach.functions)
+        return self.source is None or _SETTING.search(self.source) is not None
 
 
 @dataclass(frozen=True, slots=True)

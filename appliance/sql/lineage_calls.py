@@ -24,6 +24,7 @@ REVEALING = frozenset(
         "pg_stat_get_backend_activity",
         "pg_cursor",
         "pg_prepared_statement",
+        "pg_show_all_settings",  # code may have stored one there; pg_settings is watched
     }
 )
 # Not on that list, but without any way to show or to keep a value of a row.
@@ -92,7 +93,7 @@ SENDING |= frozenset({"pg_cancel_backend", "pg_terminate_backend"})
 FOREIGN = ("dblink", "postgres_fdw_", "pg_background", "plv8_", "lo_", "pg_file_", "pg_read_")
 BOOLEAN_OPERATORS = words_of(
     "= <> != < > <= >= ~~ !~~ ~~* !~~* ~ !~ ~* !~* @> <@ && ? ?| ?& @? @@ ^@ -|- &< &> << >>"
-) - {"<<", ">>"}  # of integers these two are shifts
+) - {"<<", ">>", "&&"}  # shifts of integers; of two tsqueries && makes one
 EQUALITY = frozenset({"=", "<>", "!="})
 BOOLEAN_FUNCTIONS = frozenset(
     {

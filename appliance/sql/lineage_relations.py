@@ -23,6 +23,8 @@ from appliance.sql.walker import Node
 
 _MAX_VIEWS = 16
 
+_SETTING_VALUES = frozenset({"setting", "reset_val"})
+
 
 class Relations(Froms):
     """Reads relations, the definitions of views and the bodies of functions."""
@@ -75,7 +77,10 @@ class Relations(Froms):
         return Source(own)
 
     def _watch(self, relation: Relation, number: int, name: str, taint: Taint) -> Taint:
-        if name not in WATCHED.get(relation.name.name, ()):
+        watched = WATCHED.get(relation.name.name, ())
+        if relation.name.name == "pg_settings" and self.catalog.sets_settings:
+            watched = _SETTING_VALUES
+        if name not in watched:
             return taint
         here = (relation.oid, number)
         self.watched[here] = f"{relation.name}.{name}"
