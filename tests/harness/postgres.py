@@ -26,6 +26,7 @@ _LOGGED = ServerOptions(
         "log_line_prefix": "%m [%p] %u@%d %a: ",
         "log_connections": "on",
         "log_disconnections": "on",
+        "autovacuum": "off",  # what it changes, it changes in the midst of some test
     }
 )
 

@@ -14,6 +14,12 @@ if (document.readyState !== "loading") prepare(document);
 document.addEventListener("htmx:load", (event) => prepare(event.detail.elt));
 setInterval(() => showTimes(document), 30000);
 
+// A list is loaded anew while somebody types. Leaving the field afterwards says "change": loaded
+// once more then, it would lose the tick that was just made in it.
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-list-search]")) event.stopPropagation();
+}, true);
+
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy-button]");
   if (button) copyFrom(button);
