@@ -38,6 +38,7 @@ from appliance.store.migrate import migrate
 
 _TAKE_OVER_S = 5.0
 _LEFT_S = 1.0
+_REMOVED_S = 5.0
 _DRAINED_S = 40.0
 
 
@@ -103,7 +104,7 @@ class Demo:
         self.server.stop()
         self.server.remove()
         if self._kept is None:
-            shutil.rmtree(self.data_dir, ignore_errors=True)
+            _remove(self.data_dir)
         self._place.forget()
 
     def dsn(self, identity: str, target: str = sample.TARGET, application: str = "") -> str:
@@ -228,5 +229,14 @@ def _clean_up_after_a_killed_one() -> None:
             )
     for directory in left.directories:
         if Path(directory).name.startswith("gatepost-demo-"):
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(Path(directory))
     left.forget()
+
+
+def _remove(directory: Path) -> None:
+    """Delete a directory into which a process that is ending may still write."""
+    deadline = time.monotonic() + _REMOVED_S
+    shutil.rmtree(directory, ignore_errors=True)
+    while directory.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+        shutil.rmtree(directory, ignore_errors=True)

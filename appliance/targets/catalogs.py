@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psycopg
 from psycopg.types.json import set_json_loads
 
@@ -13,6 +15,15 @@ from appliance.targets.reach import reach
 from appliance.targets.steps import StepFailed
 
 READ_S = 30
+_TRIES = 4
+# A definition is asked for by the OID that the same question has just found.
+_DROPPED_MEANWHILE = (
+    psycopg.errors.InternalError_,  # cache lookup failed, could not open relation with OID
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedObject,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedColumn,
+)
 ASK_S = 5
 
 
@@ -26,6 +37,9 @@ def load_catalog(target: Target, database: str, secret: str) -> Catalog:
         raise NotFound(f"target {target.name} has no upstream role", "add one that may read it")
     try:
         with connected(target, role.name, database, secret, reach(target, [])) as connection:
+            for _ in range(_TRIES - 1):
+                with suppress(*_DROPPED_MEANWHILE):
+                    return read_catalog(connection)
             return read_catalog(connection)
     except StepFailed as failed:
         step = failed.step

@@ -50,6 +50,7 @@ def test_an_owner_ticks_what_ran_signs_it_and_enforces(
 
     page.get_by_role("searchbox", name="Text, table or fingerprint").fill("drop")
     expect(page.locator("tbody tr")).to_have_count(1)
+    page.wait_for_load_state("networkidle")  # the table comes once more, without the tick
     page.locator("tbody input").check()
     expect(page.get_by_role("button", name="Sign this statement")).to_be_visible()
 
