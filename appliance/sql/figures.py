@@ -71,4 +71,9 @@ def _sub_select(body: Node) -> tuple[str | None, int]:
     if len(targets) != 1:
         return UNSURE, 2
     target = targets[0]["ResTarget"]
-    return target.get("name") or figure(target.get("val", {})), 2
+    value = target.get("val", {})
+    if "A_Star" in (value.get("ColumnRef", {}).get("fields") or [{}])[-1]:
+        return UNSURE, 2  # that of the one column that it stands for
+    if "A_Star" in (value.get("A_Indirection", {}).get("indirection") or [{}])[-1]:
+        return UNSURE, 2
+    return target.get("name") or figure(value), 2
