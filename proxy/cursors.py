@@ -87,11 +87,17 @@ class Cursors(OpenCursors):
         if rules is None or decision.mask is None:
             return
         found = decision.lineage
-        if self._open and (found is None or is_opaque(found, rules)):
+        if self._open and (found is None or is_opaque(found, rules) or self._may_open(found)):
             # Code could close a cursor and open another one under its name: not the one it runs in.
             self._open = {n: one for n, one in self._open.items() if one.lineage is found}
         if decision.declares:
             self._declared(item, raw, decision)
+
+    def _may_open(self, found: Lineage) -> bool:
+        """Return whether code that can be read runs, or a trigger, and may open cursors."""
+        catalog = self._session.judge.catalog
+        runs = found.calls or found.changes
+        return runs and (catalog is None or catalog.opens_cursors)
 
     def _declared(self, item: InFlight, raw: bytes, decision: Decision) -> None:
         before, undo = dict(self._open), item.undo

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from appliance.errors import ProtocolError
+
+LONGEST_NAME: Final = 63  # bytes: what is longer the target cuts off there
+
 # PostgreSQL's names (upper case, without punctuation) -> Python's. Encodings whose second byte can
 # be a quote or a backslash (SJIS, BIG5, GBK, GB18030, UHC, JOHAB) are left out on purpose: a text
 # in them lexes differently in the two places (8-wire-facts.md E).
@@ -47,3 +53,16 @@ def codec_of(client_encoding: str) -> str | None:
     """Return the Python codec of a client_encoding, or None when it is not safe to read."""
     key = "".join(c for c in client_encoding.upper() if c.isalnum())
     return _CODECS.get(key)
+
+
+def key_of(name: bytes, codec: str) -> bytes:
+    """Return the name of a statement or portal as it is kept here: in UTF-8, cut off as there.
+
+    Raises ProtocolError for a long one where only the target knows at which byte it is cut off.
+    """
+    if name.isascii():
+        return name[:LONGEST_NAME]
+    name = name.decode(codec, "surrogateescape").encode("utf-8", "surrogateescape")
+    if len(name) > LONGEST_NAME:
+        raise ProtocolError("client", f"a name of more than {LONGEST_NAME} bytes beyond ASCII")
+    return name

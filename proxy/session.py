@@ -24,6 +24,7 @@ from proxy.commands import AwaitDisk, Command, Prepare, Wait
 from proxy.counting import RowGuard
 from proxy.cursors import Cursors
 from proxy.decision import Decision, Need
+from proxy.encodings import key_of
 from proxy.holds import Doer, Hold
 from proxy.inflight import InFlight, Kind, Queue
 from proxy.judge import Judge
@@ -304,9 +305,7 @@ class Session:
 
     def key(self, name: bytes) -> bytes:
         """Return a name as it is kept here: the target has it in its own encoding."""
-        if name.isascii():
-            return name
-        return name.decode(self.judge.codec, "surrogateescape").encode("utf-8", "surrogateescape")
+        return key_of(name, self.judge.codec)
 
     def is_uncertain(self, name: bytes) -> bool:
         """Return whether an earlier batch, not answered yet, decides what a name stands for.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -193,12 +194,17 @@ class Catalog:
         """Return the functions of that name that are not built in, in any schema."""
         return self._functions.get(name, ())
 
-    @property
+    @cached_property
     def sets_settings(self) -> bool:
         """Return whether code of the database may give a setting a value that it has read."""
         return any(
             function.sets_settings for named in self._functions.values() for function in named
         )
+
+    @cached_property
+    def opens_cursors(self) -> bool:
+        """Return whether code of the database may open a cursor that a client can name."""
+        return any(f.opens_cursors for named in self._functions.values() for f in named)
 
     def operators(self, name: str) -> tuple[Operator, ...]:
         """Return the operators of that name that are not built in, in any schema."""

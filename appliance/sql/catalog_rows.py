@@ -10,6 +10,7 @@ from typing import Any
 from appliance.sql.facts import Name
 
 _SETTING = re.compile(r"set_config|execute", re.IGNORECASE)  # or a text that is built
+_OPENING = re.compile(r"open|cursor|execute", re.IGNORECASE)
 SYSTEM_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
 # Query.commandType as the server writes it into rules and bodies.
 _COMMANDS = {1: "select", 2: "update", 3: "insert", 4: "delete", 5: "merge"}
@@ -102,6 +103,15 @@ class Function:
         if self.reach is not None:
             return any(called.name == "set_config" for called in self.reach.functions)
         return self.source is None or _SETTING.search(self.source) is not None
+
+    @property
+    def opens_cursors(self) -> bool:
+        """Return whether it may open a cursor under a name that is known outside of it."""
+        if self.language in ("c", "internal"):
+            return False
+        return self.reach is None and (
+            self.source is None or _OPENING.search(self.source) is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)

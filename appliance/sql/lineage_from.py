@@ -39,7 +39,10 @@ class Froms(Calls):
         if tag == "JoinExpr":
             return self._join(body, level)
         alias = body.get("alias")
+        is_derived = tag == "RangeSubselect"
         if tag == "RangeVar":
+            name = range_name(body)
+            is_derived = name.schema is None and level.cte(name.name) is not None
             found = self.range_var(body, level)
         elif tag == "RangeTableSample":
             found = self.range_var(body["relation"]["RangeVar"], level)
@@ -62,7 +65,8 @@ class Froms(Calls):
                 self.size(read)
             self.size(self.parts(others, level))
             found = Source([], replace(value, made=True).via(tag), is_made=True)
-        found = self.aliased(found, alias).of_row(self.row())
+        found = self.aliased(found, alias)
+        found = self._of_rows(found) if is_derived else found.of_row(self.row())
         if found.is_made:  # rows that the client makes up are rows to compare with, too
             found.columns = [(name, _made_up(value)) for name, value in found.columns]
             found.rest = None if found.rest is None else _made_up(found.rest)
@@ -70,6 +74,22 @@ class Froms(Calls):
         level.is_made = level.is_made or found.is_made
         level.code |= found.code
         return found
+
+    def _of_rows(self, found: Source) -> Source:
+        """Return a derived table, each of whose rows may be of several: those of its own FROM."""
+        own, numbers = self.row(), dict[int, int]()
+
+        def counted(value: Taint) -> Taint:
+            if value.made and not value.columns:
+                value = _made_up(value)
+            for row in value.rows - numbers.keys():
+                numbers[row] = self.row()
+            inner = frozenset(numbers[row] for row in value.rows)
+            return replace(value, rows=inner or frozenset({own}))
+
+        columns = [(name, counted(value)) for name, value in found.columns]
+        rest = None if found.rest is None else counted(found.rest)
+        return replace(found, columns=columns, rest=rest)
 
     def aliased(self, source: Source, alias: Node | None) -> Source:
         """Return the item under its alias and with the columns named there."""

@@ -22,6 +22,7 @@ from appliance.sql.taint import ColumnId, Taint, Write, computed, tested
 from appliance.sql.walker import Node, name_of, strings
 
 _COUNTING = frozenset({"generate_series", "generate_subscripts"})
+_VARYING = frozenset({"nextval", "random", "currval", "lastval"})
 _ROW_AS_JSON = frozenset({"to_json", "to_jsonb", "row_to_json"})
 
 
@@ -198,6 +199,8 @@ class Calls(Expressions):
         if name in BOOLEAN_FUNCTIONS:
             return tested([self.link(whole, is_equality=False) if len(values) > 2 else whole])
         given = computed([*values, Taint(opaque=code)]) if code else computed(values)
+        if not given.columns and ("over" in node or name in shapes().sets or name in _VARYING):
+            given = replace(given, made=True)  # another one in each row
         decided_by = frozenset[ColumnId]().union(*(part.columns for part in decided))
         more = frozenset[str]().union(*(part.opaque for part in decided))
         if decided_by or more:

@@ -138,7 +138,10 @@ class Queries(Bodies):
             self.use(both)
             self.operators(["="])
         tests = left.tests | right.tests
-        columns = _union(left.columns, right.columns)
+        columns = [
+            (name, value if value.columns else replace(value, made=True))
+            for name, value in _union(left.columns, right.columns)
+        ]
         is_open = left.is_open or right.is_open
         if is_open:
             columns = [(name, both) for name, _ in left.columns]

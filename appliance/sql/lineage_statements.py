@@ -113,6 +113,7 @@ class Statements:
             links=frozenset(reader.links),
             watched=dict(reader.watched),
             changes=reader.changes,
+            calls=bool(reader.code_read),
         )
 
     def _show(self, body: Node) -> Lineage:

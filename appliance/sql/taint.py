@@ -155,7 +155,7 @@ class Lineage:
     what it is that only an identity without masks may run (DO, CREATE FUNCTION …). ``names``:
     relations that a definition or utility names. ``speaks``: its errors may say values of rows
     that it does not name (COMMIT checks constraints). ``defines``: code in it runs later or in
-    a way that no output shows. ``changes``: it may write.
+    a way that no output shows. ``changes``: it may write. ``calls``: functions of users run.
     ``unknown``: "" or why nothing is known. ``depends``: what it was read from, to be asked again;
     ``is_bound``: where the target's RowDescription alone would not show a change of that.
     ``prepares`` / ``declares``: under which name its outputs can be asked for later (EXECUTE,
@@ -183,3 +183,4 @@ class Lineage:
     speaks: bool = False
     defines: bool = False
     changes: bool = False
+    calls: bool = False
