@@ -29,7 +29,7 @@ _NAMED = {
     Kind.OPERATOR: operator_pin("n.n::pg_catalog.name"),
     Kind.TYPE: type_pin("n.n::pg_catalog.name"),
     Kind.RELATION: f"""(SELECT {relation_pin("c")} FROM pg_catalog.pg_class c
-       WHERE c.oid = n.n::pg_catalog.oid)""",  # noqa: S608
+       WHERE c.oid = n.n::pg_catalog.oid)""",  # noqa: S608 - made of constants and marks
 }
 
 
@@ -50,7 +50,7 @@ def question(depends: Iterable[Dependency]) -> str:
             value = f"""(SELECT pg_catalog.json_agg({_NAMED[kind]} ORDER BY n.at)
               FROM ROWS FROM (pg_catalog.json_array_elements_text(pg_catalog.convert_from(
                 pg_catalog.decode('{names}', 'hex'), 'UTF8')::pg_catalog.json))
-                WITH ORDINALITY AS n(n, at))"""  # noqa: S608
+                WITH ORDINALITY AS n(n, at))"""  # noqa: S608 - made of constants and marks
         parts.append(f"'{kind.value}', {value}")
     return qualified(
         f"SELECT pg_catalog.json_build_object({', '.join(parts[1:])})::pg_catalog.text"

@@ -288,7 +288,7 @@ class Journal:
             end = start + RECORD_BYTES + len(body)
         chain = sha256(self._chain + KIND_BYTES[kind] + body).digest()  # as next_chain()
         try:
-            self._file.write(  # type: ignore[union-attr]
+            self._file.write(  # type: ignore[union-attr]  # there is one while there is room
                 start, _pack(len(body), _crc32(body, _crc32(chain)), kind, chain) + body
             )
         except OSError as error:

@@ -93,7 +93,7 @@ class SyncThread:
             retired, self._retired = self._retired, []
         problem: OSError | None = OSError(suspect) if suspect else None
         for full, end in retired:
-            problem = self._attempt(lambda full=full, end=end: full.finish(end)) or problem  # type: ignore[misc]
+            problem = self._attempt(lambda full=full, end=end: full.finish(end)) or problem  # type: ignore[misc]  # bound by defaults
         if problem is None:
             problem = self._attempt(segment.sync)
         if problem is None and self._known_names != segment.path:

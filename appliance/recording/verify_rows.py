@@ -241,7 +241,7 @@ class RowCheck:
     ) -> None:
         names = [
             name
-            for name, expected, actual in zip(entry._fields, entry, row, strict=True)  # type: ignore[attr-defined]
+            for name, expected, actual in zip(entry._fields, entry, row, strict=True)  # type: ignore[attr-defined]  # a named tuple
             if expected != actual
         ]
         if names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import count
@@ -63,7 +64,7 @@ class NotKnownError(Exception):
     """Nothing can be said about a statement; the message says why."""
 
 
-class Expressions:
+class Expressions(ABC):
     """Reads expressions; what they reach is gathered here."""
 
     def __init__(self, scope: Scope, builtins: Builtins) -> None:
@@ -88,11 +89,13 @@ class Expressions:
         self.shown_again: set[ColumnId] = set()  # columns of views that show others
         self._rows = count(1)
 
+    @abstractmethod
     def query(self, node: Node, parent: Level | None) -> Table:
-        raise NotImplementedError
+        """Return the outputs of a query inside of a statement."""
 
+    @abstractmethod
     def call(self, node: Node, level: Level) -> Taint:
-        raise NotImplementedError
+        """Return what a function gives as one value."""
 
     def depend(self, kind: Kind, name: str) -> None:
         """Note that the statement's meaning rests on all objects of that name."""
@@ -279,9 +282,9 @@ class Expressions:
         """Return the code that nobody can read of the casts from and to a type."""
         return self.unread(self.catalog.coercions(type_name))
 
+    @abstractmethod
     def unread(self, names: Iterable[str]) -> frozenset[str]:
         """Return those of the functions that read something, or of which that is not known."""
-        raise NotImplementedError
 
     def operator(self, name: Name) -> frozenset[str]:
         """Return the code of users that an operator of that name may run."""

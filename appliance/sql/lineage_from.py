@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -27,11 +28,13 @@ class Froms(Calls):
     # Of a view that is being read: the relations that its tree names; names mean those.
     within: tuple[Relation, ...] | None = None
 
+    @abstractmethod
     def relation(self, relation: Relation, inherits: bool = True) -> Source:
-        raise NotImplementedError
+        """Return the columns of one relation."""
 
+    @abstractmethod
     def text(self, text: str) -> Table:
-        raise NotImplementedError
+        """Return the outputs of a query that is given as text."""
 
     def item(self, node: Node, level: Level) -> Source:
         """Add one item to a level; return what a star shows of it."""

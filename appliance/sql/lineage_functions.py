@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -41,11 +42,13 @@ class Reads:
 class Calls(Expressions):
     """Reads calls of functions."""
 
+    @abstractmethod
     def body(self, function: Function, arguments: list[Taint]) -> Table | None:
-        raise NotImplementedError
+        """Return what a function in language sql gives; None = its body cannot be read."""
 
+    @abstractmethod
     def reads(self, function: Function) -> Reads | None:
-        raise NotImplementedError
+        """Return what a function's body reads and stores; None = nobody knows."""
 
     def unread(self, names: Iterable[str]) -> frozenset[str]:
         """Return those of the functions that read something, or of which that is not known."""

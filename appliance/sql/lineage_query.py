@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -48,8 +49,9 @@ class Queries(Bodies):
             return self._select(node, parent)
         raise NotKnownError(f"{next(iter(node), 'this')} is no query that is understood")
 
+    @abstractmethod
     def change(self, tag: str, node: Node, parent: Level | None) -> Table:
-        raise NotImplementedError
+        """Return what INSERT, UPDATE, DELETE or MERGE returns."""
 
     def _select(self, node: Node, parent: Level | None) -> Table:
         self.step(_QUERY_STEPS)

@@ -70,6 +70,7 @@ def add(store: Store, uses: Iterable[tuple[DayKey, DayUse]]) -> None:
     )
     values = [(*key, *use) for key, use in uses]
     if values:
+        # So that Store knows the driver's errors (its stubs lack the name).
         with peewee.__exception_wrapper__:  # type: ignore[attr-defined]
             store.database.connection().cursor().executemany(_dialect(store, sql), values)
 
@@ -86,12 +87,12 @@ def of_identity(
         values += fingerprints
     # The sums are the store's work: a busy machine has some hundred thousand rows in 30 days.
     sums = (
-        "SELECT fingerprint, SUM(statements) AS statements, SUM(refused) AS refused,"  # noqa: S608
+        "SELECT fingerprint, SUM(statements) AS statements, SUM(refused) AS refused,"  # noqa: S608 - made of constants and marks
         " SUM(failed) AS failed, SUM(withdrawn) AS withdrawn, MIN(first_at) AS first_at,"
         f" MAX(last_at) AS last_at FROM fingerprint_day WHERE {where} GROUP BY fingerprint"
     )
     sql = (
-        "SELECT s.fingerprint, s.statements, s.refused, s.failed, s.withdrawn, s.first_at,"  # noqa: S608
+        "SELECT s.fingerprint, s.statements, s.refused, s.failed, s.withdrawn, s.first_at,"  # noqa: S608 - made of constants and marks
         f" s.last_at, t.text, d.effects, d.session_id, d.seq FROM ({sums}) s"
         " JOIN fingerprint_day d ON d.identity = ? AND d.fingerprint = s.fingerprint"
         " AND d.day = s.last_at / ? AND d.last_at = s.last_at"
@@ -99,7 +100,7 @@ def of_identity(
         " ORDER BY s.statements DESC, s.fingerprint, d.target, d.database, d.role"
     )
     places = (
-        "SELECT DISTINCT fingerprint, target, database, role FROM fingerprint_day"  # noqa: S608
+        "SELECT DISTINCT fingerprint, target, database, role FROM fingerprint_day"  # noqa: S608 - made of constants and marks
         f" WHERE {where} ORDER BY target, database, role"
     )
     with store.reading(consistent=True):

@@ -18,6 +18,7 @@ from appliance.store.database import Store
 from appliance.store.grants import check_who
 from appliance.store.masking_models import MaskingRuleRow, ResolutionRow, rule_of
 from appliance.store.models import TargetRow
+from appliance.store.ordering import reordered
 from appliance.store.pages import Page, contains, paginate
 
 MAX_VALUE = 1000
@@ -132,10 +133,7 @@ def reorder(store: Store, by: Actor, now: datetime, wanted: tuple[str, ...]) -> 
     """Put the rules into this order; those not named follow in their present order."""
     with change(store, by, now) as doing:
         present = [r.name for r in MaskingRuleRow.select(MaskingRuleRow.name).order_by(*_order())]
-        unknown = [name for name in wanted if name not in present]
-        if unknown:
-            raise NotFound(f"no masking rule is called {unknown[0]}")
-        order = [*dict.fromkeys(wanted), *(name for name in present if name not in wanted)]
+        order = reordered(present, wanted, "masking rule")
         if order == present:
             return False
         for position, name in enumerate(order):

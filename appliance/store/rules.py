@@ -18,6 +18,7 @@ from appliance.store.changes import change
 from appliance.store.database import Store
 from appliance.store.grants import check_who
 from appliance.store.models import RoleRow, RuleRow, TargetRow
+from appliance.store.ordering import reordered
 from appliance.store.pages import Page, contains, paginate
 from appliance.store.settings import ACTIONS
 
@@ -109,10 +110,7 @@ def reorder(store: Store, by: Actor, now: datetime, wanted: tuple[str, ...]) -> 
     """Put the rules into this order; those not named follow in their present order."""
     with change(store, by, now) as doing:
         present = [row.name for row in RuleRow.select(RuleRow.name).order_by(*_order())]
-        unknown = [name for name in wanted if name not in present]
-        if unknown:
-            raise NotFound(f"no rule is called {unknown[0]}")
-        order = [*dict.fromkeys(wanted), *(name for name in present if name not in wanted)]
+        order = reordered(present, wanted, "rule")
         if order == present:
             return False
         for position, name in enumerate(order):

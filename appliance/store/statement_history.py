@@ -282,7 +282,7 @@ def _one_by_one(
 
 def _newest_first(store: Store, since: datetime, now: datetime) -> Iterator[list[tuple[Any, ...]]]:
     sql = (
-        "SELECT session_id, seq, at, fingerprint, state, rows FROM statement WHERE at >= ?"  # noqa: S608
+        "SELECT session_id, seq, at, fingerprint, state, rows FROM statement WHERE at >= ?"  # noqa: S608 - made of constants and marks
         " AND at <= ? AND (at < ? OR session_id < ? OR (session_id = ? AND seq < ?))"
         f" ORDER BY at DESC, session_id DESC, seq DESC LIMIT {_CHUNK}"
     )
@@ -300,7 +300,7 @@ def _newest_first(store: Store, since: datetime, now: datetime) -> Iterator[list
 def _texts(store: Store, ids: Sequence[str]) -> dict[str, str]:
     wanted = sorted(set(ids))
     marks = ", ".join("?" * len(wanted))
-    sql = f"SELECT id, text FROM statement_text WHERE id IN ({marks})"  # noqa: S608
+    sql = f"SELECT id, text FROM statement_text WHERE id IN ({marks})"  # noqa: S608 - made of constants and marks
     return dict(_rows(store, sql, wanted)) if wanted else {}
 
 
@@ -310,7 +310,7 @@ def _sessions(store: Store, ids: Sequence[str]) -> dict[str, _Session]:
         part = ids[start : start + _IN_LIST]
         marks = ", ".join("?" * len(part))
         sql = (
-            "SELECT id, identity, target, database, role, application_name, source, parameters"  # noqa: S608
+            "SELECT id, identity, target, database, role, application_name, source, parameters"  # noqa: S608 - made of constants and marks
             f" FROM session WHERE id IN ({marks})"
         )
         for row in _rows(store, sql, part):
